@@ -26,6 +26,8 @@ class CorpuscleError(Exception):
     """
 
     rule = "error"
+    asked = False
+    """Whether the fault is in what was asked for, rather than in what was found."""
 
     def __init__(self, message: str, *, where: str | Path = "", fix: str = "", rule: str = "") -> None:
         super().__init__(message)
@@ -83,6 +85,7 @@ class FormatUnknown(FormatError):
 class LayerMissing(CorpuscleError, KeyError):
     """A record lacks the layer asked for."""
 
+    asked = True
     rule = "layer-missing"
 
     __str__ = CorpuscleError.__str__
@@ -91,6 +94,7 @@ class LayerMissing(CorpuscleError, KeyError):
 class RecordMissing(CorpuscleError, KeyError):
     """A corpus lacks the record asked for."""
 
+    asked = True
     rule = "record-missing"
 
     __str__ = CorpuscleError.__str__
@@ -117,18 +121,21 @@ class StepError(CorpuscleError, RuntimeError):
 class PlanError(CorpuscleError, MemoryError):
     """What is asked for cannot fit, found out before anything ran."""
 
+    asked = True
     rule = "plan"
 
 
 class SettingsError(CorpuscleError, ValueError):
     """A setting or argument that cannot be meant."""
 
+    asked = True
     rule = "settings"
 
 
 class ExtraMissing(CorpuscleError, ImportError):
     """An optional part is not installed."""
 
+    asked = True
     rule = "extra-missing"
 
 

@@ -18,7 +18,8 @@ def factors(space: Space, shape: Sequence[int]) -> list[tuple[int, ...]]:
 
     Levels are added until no spatial axis is longer than 256. An axis that is already much
     coarser in the world than another (thick sections) is halved later, so that voxels grow
-    towards cubes; one of unknown scale is halved with the others.
+    towards cubes; one of unknown scale is halved with the others. Nothing waits for an axis that
+    is down to 64 pixels, or a long stack of tiny planes would be all planes of one pixel first.
 
     >>> factors(Space("yx"), (1104, 1104))
     [(2, 2), (2, 2), (2, 2)]
@@ -29,7 +30,7 @@ def factors(space: Space, shape: Sequence[int]) -> list[tuple[int, ...]]:
     out: list[tuple[int, ...]] = []
     while any(size[i] > SMALLEST for i in space.spatial):
         spacing = dict(zip(now.spatial, now.spacing, strict=True))
-        finest = min(s for i, s in spacing.items() if size[i] > 1)
+        finest = min(s for i, s in spacing.items() if size[i] > SMALLEST // 4)
         step = tuple(
             2 if a in SPATIAL and size[i] > 1 and spacing[i] < 2 * finest else 1 for i, a in enumerate(now.axes)
         )
