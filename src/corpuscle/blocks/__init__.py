@@ -1,0 +1,1 @@
+"""The same op over any amount of data: steps, merges, engines."""
