@@ -1,0 +1,54 @@
+"""Otsu's threshold against scikit-image's and against its definition."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.filters import threshold_otsu
+
+from corpuscle.ops.threshold import otsu
+from tests.ops.scenes import field
+
+QUICK = settings(deadline=None, max_examples=40)
+
+
+@QUICK
+@given(st.lists(st.integers(0, 300), min_size=2, max_size=60).filter(lambda v: len(set(v)) > 1))
+def test_no_other_split_parts_the_classes_further(values: list[int]) -> None:
+    img = np.array(values, np.uint16)
+
+    def between(t: float) -> float:
+        low, high = img[img <= t].astype(float), img[img > t].astype(float)
+        return float(low.size * high.size * (low.mean() - high.mean()) ** 2)
+
+    best = max(between(t) for t in sorted(set(values))[:-1])
+    assert between(otsu(img)) >= best * (1 - 1e-12)
+
+
+@QUICK
+@given(st.integers(2, 9), st.integers(0, 1000))
+def test_it_follows_a_linear_change_of_intensity(gain: int, offset: int) -> None:
+    img = field(1, shape=(48, 48))
+    changed = img.astype(np.int64) * gain + offset
+    assert np.array_equal(changed > otsu(changed), img > otsu(img))
+
+
+def test_it_equals_scikit_image() -> None:
+    for seed in range(3):
+        img = field(seed, shape=(64, 64))
+        assert otsu(img) == threshold_otsu(img)
+        assert otsu(img.astype(np.uint8)) == threshold_otsu(img.astype(np.uint8))
+        real = img.astype(np.float64) / 7
+        assert abs(otsu(real) - threshold_otsu(real)) < 1e-9
+
+
+def test_there_is_none_without_contrast() -> None:
+    for img in (np.zeros((0, 3)), np.full((4, 4), 3), np.ones((1, 1), bool)):
+        assert np.isnan(otsu(img))
+    assert np.array_equal(np.array([[False, True]]) > otsu(np.array([[False, True]])), [[False, True]])
+
+
+def test_a_pedestal_costs_no_digits() -> None:
+    img = np.array([0, 1, 2, 100, 101, 102], np.int64)
+    assert otsu(img + 10**12) == otsu(img) + 10**12
