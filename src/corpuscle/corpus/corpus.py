@@ -1,0 +1,194 @@
+"""A corpus on disk, as a person holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from corpuscle.core import Image, Licence, Person, Record, Study
+from corpuscle.corpus.entry import Entry, checksum
+from corpuscle.corpus.layout import FORMAT, Layout
+from corpuscle.corpus.shelf import DiskShelf
+from corpuscle.corpus.split import Split
+from corpuscle.errors import CorpusError, RecordMissing, extra_missing
+from corpuscle.store import parquet
+from corpuscle.store.atomic import read_json, write_json
+from corpuscle.store.digest import of_json
+
+
+class Item(Record):
+    """A record of a corpus: layers by name, a table when printed, a window when asked."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        lines = [self.name, *(f"  {k}: {v}" for k, v in self.groups.items())]
+        width = max((len(n) for n in self.layers), default=0)
+        lines += [f"  {n:<{width}}  {x!r}" for n, x in self.layers.items()]
+        return "\n".join(lines)
+
+    def to_napari(self) -> Any:
+        """A napari viewer with every image and label layer, at scale and with its pyramid.
+
+        Raises `ExtraMissing` where napari is not installed.
+        """
+        try:
+            import napari
+        except ImportError as e:
+            raise extra_missing("view", "the viewer") from e
+        viewer = napari.Viewer(title=self.name)
+        for name, layer in self.layers.items():
+            if isinstance(layer, Image):
+                pyramid = [layer.array, *(x.array for x in layer.levels)]
+                scale = layer.space.spacing
+                if layer.is_labels:
+                    viewer.add_labels(pyramid, name=name, scale=scale)
+                else:
+                    c = layer.space.axes.index("c") if "c" in layer.space.axes else None
+                    viewer.add_image(pyramid, name=name, scale=scale, channel_axis=c)
+        return viewer
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The corpus in a folder. Nothing is read before it is asked for.
+
+    ``corpus["name"]["layer"].read(box, level=1)`` gives pixels.
+    """
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: Path | str) -> Corpus:
+        """The corpus at `root`; a CorpusError where there is none, or one of another format."""
+        corpus = cls(Path(root))
+        if not corpus.layout.corpus.is_file():
+            raise CorpusError("there is no corpus here", where=root, fix="name a folder that holds corpus.json")
+        if corpus.header.get("format") != FORMAT:
+            told = corpus.header.get("format")
+            raise CorpusError(f"format {told!r} is not {FORMAT}, the one read here", where=root, rule="corpus-format")
+        return corpus
+
+    @property
+    def layout(self) -> Layout:
+        """Where things lie."""
+        return Layout(self.root)
+
+    @property
+    def shelf(self) -> DiskShelf:
+        """The records, as steps see them."""
+        return DiskShelf(self.root)
+
+    @cached_property
+    def header(self) -> Mapping[str, Any]:
+        """What corpus.json says."""
+        body = read_json(self.layout.corpus)
+        if not isinstance(body, dict):
+            raise CorpusError("is no corpus header", where=self.layout.corpus)
+        return body
+
+    @cached_property
+    def entries(self) -> Mapping[str, Entry]:
+        """The record files by record, in the order of names."""
+        return {e.name: e for e in sorted(self.shelf.entries(), key=lambda e: e.name)}
+
+    @cached_property
+    def study(self) -> Study:
+        """The metadata of the data set."""
+        return study_from(self.header.get("study", {}), self.layout.corpus)
+
+    @property
+    def digest(self) -> str:
+        """The digest of inputs, truth and study, as it was when the corpus was last completed; '' before."""
+        return str(self.header.get("digest", ""))
+
+    @property
+    def recipe(self) -> str:
+        """The recipe that built it."""
+        return str(self.header.get("recipe", ""))
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    def __getitem__(self, name: str) -> Item:
+        if name not in self.entries:
+            near = [n for n in self.entries if name.lower() in n.lower()][:3]
+            hint = f"do you mean one of {near}?" if near else f"there are {len(self)} records; list(corpus) names them"
+            raise RecordMissing(f"no record {name!r}", where=self.root, fix=hint)
+        r = self.shelf.record(name)
+        return Item(r.name, r.groups, r.layers, r.facts, r.frames)
+
+    def splits(self, *, absent: bool = False) -> dict[str, Split]:
+        """The splits that the corpus carries, by scheme; with `absent`, names too that an imported one has and this lacks."""
+        path = self.layout.root / "splits.parquet"
+        if not path.exists():
+            return {}
+        table = parquet.read_table(path)
+        parts: dict[str, dict[str, list[str]]] = {}
+        for scheme, record, part in zip(table["scheme"], table["record"], table["part"], strict=True):
+            parts.setdefault(str(scheme), {}).setdefault(str(part), []).append(str(record))
+        told = self.header.get("absent", {}) if absent else {}
+        for scheme, by in told.items() if isinstance(told, Mapping) else ():
+            for part, names in by.items():
+                parts.setdefault(scheme, {}).setdefault(part, []).extend(names)
+        return {s: Split(s, {p: tuple(n) for p, n in by.items()}) for s, by in parts.items()}
+
+    def guesses(self, truth: str | None = None) -> list[str]:
+        """The guesses that any record has, by name; at one truth, or at all."""
+        found = {n for e in self.entries.values() for n in e.layers if "@" in n}
+        return sorted(n for n in found if truth is None or n.split("@")[0] == truth)
+
+    def __repr__(self) -> str:
+        told = f"<corpus {self.study.title!r}: {len(self)} records, digest {self.digest[:12] or 'none yet'}>"
+        rows = [(e.name, ", ".join(e.layers)) for e in list(self.entries.values())[:8]]
+        width = max((len(n) for n, _ in rows), default=0)
+        more = [f"  ... and {len(self) - 8} more"] if len(self) > 8 else []
+        return "\n".join([told, *(f"  {n:<{width}}  {layers}" for n, layers in rows), *more])
+
+
+def study_to(study: Study) -> dict[str, Any]:
+    """A study as JSON."""
+    return asdict(study)
+
+
+def study_from(body: Mapping[str, Any], where: Path) -> Study:
+    """A study from JSON; a CorpusError where it is none."""
+    known = {f.name for f in fields(Study)}
+    try:
+        rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in body.items() if k in known}
+        rest["authors"] = tuple(Person(**p) for p in body.get("authors", ()))
+        rest["contacts"] = tuple(Person(**p) for p in body.get("contacts", ()))
+        rest["licences"] = {k: Licence(**v) for k, v in body.get("licences", {}).items()}
+        return Study(**rest)
+    except (TypeError, AttributeError) as e:
+        raise CorpusError(f"the study is misstated: {e}", where=where, rule="study-fields") from e
+
+
+def corpus_digest(study: Study, entries: Mapping[str, Entry]) -> str:
+    """The Merkle root over the study and every record's own digest."""
+    return of_json({"study": study_to(study), "records": [[n, entries[n].digest] for n in sorted(entries)]})
+
+
+def made_digests(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """For each layer name that steps made, one digest over all records that have it."""
+    by: dict[str, list[list[str]]] = {}
+    for name in sorted(entries):
+        for layer, e in entries[name].layers.items():
+            if e.made.fingerprint:
+                by.setdefault(layer, []).append([name, e.digest])
+    return {layer: of_json(rows) for layer, rows in sorted(by.items())}
+
+
+def write_header(layout: Layout, recipe: str, study: Study, **more: Any) -> None:
+    """Write corpus.json, old or new."""
+    body = {"format": FORMAT, "recipe": recipe, "study": study_to(study), **more}
+    write_json(layout.corpus, body | {"checksum": checksum(body)})

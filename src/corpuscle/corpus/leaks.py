@@ -1,0 +1,47 @@
+"""The audit of a corpus: its records' groups, its pictures' fingerprints, and the split in question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpuscle.corpus.audit import Item, Leak, audit
+from corpuscle.corpus.corpus import Corpus
+from corpuscle.corpus.duplicates import Match, find
+from corpuscle.corpus.layout import primary
+from corpuscle.corpus.shelf import DiskShelf
+from corpuscle.corpus.split import Split
+
+
+def leaks_of(corpus: Corpus, split: Split, *, pictures: bool = False) -> tuple[Leak, ...]:
+    """What leaks between the parts of a split; with `pictures`, near-duplicates too."""
+    items = {n: Item(n, e.groups) for n, e in corpus.entries.items()}
+    return audit(split, items, duplicates=twins(corpus) if pictures else ())
+
+
+def twins(corpus: Corpus) -> tuple[Match, ...]:
+    """Records that show the same picture, or nearly."""
+    shelf = corpus.shelf
+    loaders: dict[str, Callable[[], NDArray[Any]]] = {
+        n: partial(_picture, shelf, n)
+        for n, e in corpus.entries.items()
+        if any(x.kind == "image" for x in e.layers.values())
+    }
+    return tuple(find(loaders))
+
+
+def _picture(shelf: DiskShelf, name: str) -> NDArray[Any]:
+    """The first channel of a record's own image, in two dimensions."""
+    record = shelf.record(name)
+    layer = primary(record)
+    assert layer is not None, "asked only for records with an image"
+    image = record.image(layer)
+    data, space = image.read(), image.space
+    while data.ndim > 2:
+        axis = next(i for i, a in enumerate(space.axes) if a not in "yx")
+        data, space = np.take(data, 0, axis), space.without(space.axes[axis])
+    return data
