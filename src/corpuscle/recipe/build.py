@@ -1,0 +1,173 @@
+"""From raw files to a corpus: ingest, steps, completion; resumed by itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from corpuscle.blocks.engines.local import Local
+from corpuscle.blocks.engines.outcome import Engine
+from corpuscle.blocks.fingerprint import describe
+from corpuscle.blocks.progress import Receipt, Watch, unwatched
+from corpuscle.blocks.run import Conditions, each, run
+from corpuscle.blocks.shelf import Made
+from corpuscle.blocks.whole import Did
+from corpuscle.core import Fact
+from corpuscle.corpus.complete import complete
+from corpuscle.corpus.corpus import Corpus, write_header
+from corpuscle.corpus.layout import Layout
+from corpuscle.corpus.shelf import DiskShelf
+from corpuscle.errors import CorpuscleError, CorpusError, FormatError, SettingsError
+from corpuscle.recipe.recipe import Found, Recipe
+from corpuscle.store.atomic import Staging
+from corpuscle.store.digest import of_json
+from corpuscle.store.ledger import Ledger, beside
+
+
+def build(
+    recipe: Recipe,
+    raw: Path,
+    root: Path,
+    *,
+    engine: Engine | None = None,
+    watch: Watch = unwatched,
+    tell: Callable[[CorpuscleError], None] = lambda _: None,
+) -> Receipt:
+    """Build, or go on building, the corpus of a recipe from raw files.
+
+    What is done is not done again; what failed is tried again; what changed, in the raw files or
+    the settings, is made anew with everything that hangs on it. `tell` hears of every bad file as
+    soon as it is met; the good ones are built all the same.
+    """
+    if not raw.exists():
+        raise SettingsError(
+            "there is nothing to build from", where=raw, fix="name a folder that exists", rule="raw-missing"
+        )
+    layout = Layout(root)
+    _claim(layout, recipe)
+    with Ledger(beside(root)) as ledger:
+        Staging(layout.staging).sweep()
+        conditions = Conditions(engine or Local(), ledger, watch)
+        receipt = _ingest(recipe, raw, DiskShelf(root), conditions, tell)
+        shelf = DiskShelf(root)
+        made = run(recipe.steps, shelf, conditions)
+        for failure in made.failures:
+            tell(failure)
+        complete(root, recipe.name, recipe.study, recipe.splits(raw))
+        Staging(layout.staging).sweep()
+    return receipt + made
+
+
+def _claim(layout: Layout, recipe: Recipe) -> None:
+    """Make the folder a corpus of this recipe; refuse one that is something else already."""
+    if layout.corpus.exists():
+        have = Corpus.open(layout.root).recipe
+        if have != recipe.name:
+            raise CorpusError(
+                f"a corpus of the recipe {have!r} is here",
+                where=layout.root,
+                fix="choose another folder",
+                rule="corpus-other",
+            )
+        return
+    if layout.root.exists() and any(p.name != layout.staging.name for p in layout.root.iterdir()):
+        raise CorpusError(
+            "the folder holds something else", where=layout.root, fix="choose an empty one", rule="corpus-other"
+        )
+    layout.root.mkdir(parents=True, exist_ok=True)
+    write_header(layout, recipe.name, recipe.study)
+
+
+def _ingest(
+    recipe: Recipe, raw: Path, shelf: DiskShelf, conditions: Conditions, tell: Callable[[CorpuscleError], None]
+) -> Receipt:
+    mark = of_json({"ingest": describe(recipe.ingest)})
+    problems: list[CorpuscleError] = []
+    notes: list[CorpuscleError] = []
+    stamps: dict[str, list[Any]] = {}
+    skipped = 0
+
+    def wanted() -> Iterator[Found]:
+        nonlocal skipped
+        for item in recipe.ingest(raw):
+            if isinstance(item, FormatError):
+                problems.append(item)
+                tell(item)
+                continue
+            notes.extend(item.notes)
+            name = item.record.name
+            if name in stamps:
+                twice = FormatError(
+                    "two sources make one record", where=name, fix="rename one", rule="record-duplicate"
+                )
+                problems.append(twice)
+                tell(twice)
+                continue
+            stamps[name] = [[_within(p, raw), *_stamp(p)] for p in item.files]
+            done = conditions.ledger.done(mark, name)
+            if done is not None and done.get("files") == stamps[name] and shelf.has(name):
+                skipped += 1
+                continue
+            yield item
+
+    receipt = each(
+        partial(settle, shelf, raw),
+        wanted(),
+        "ingest",
+        None,
+        conditions,
+        settled=lambda found: conditions.ledger.note(mark, found.record.name, files=stamps[found.record.name]),
+    )
+    for failure in receipt.failures:
+        tell(failure)
+    for note in [*notes, *receipt.notes]:
+        tell(note)
+    return receipt + Receipt(skipped=skipped, failures=tuple(problems), notes=tuple(notes))
+
+
+def settle(shelf: DiskShelf, raw: Path, found: Found) -> Did:
+    """Write a found record with all its layers and where it came from: the work of one unit."""
+    errors: list[CorpuscleError] = []
+    record, files = found.record, found.files
+    while True:
+        try:
+            record, notes = found.late(record) if found.late else (record, ())
+            told = record.with_facts(
+                source=Fact(_within(files[0], raw)), source_sha256=Fact(_hash_of(files), None, "computed")
+            )
+            shelf.put(told, list(told.layers), Made("", {}))
+            return Did(made=1, bytes=sum(p.stat().st_size for p in files), errors=tuple(errors), notes=notes)
+        except FormatError as e:
+            bad = next((p for p in files if str(p) == e.where), None)
+            rest = found.again(bad) if found.again and bad is not None and len(files) > 1 else None
+            if rest is None:
+                raise
+            errors.append(e)
+            record, files = rest, tuple(p for p in files if p != bad)
+
+
+def _within(path: Path, raw: Path) -> str:
+    """A source's path as it is written into the record."""
+    return path.name if path == raw else path.relative_to(raw).as_posix()
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What tells, without reading it, that a file has changed."""
+    s = path.stat()
+    return s.st_size, s.st_mtime_ns
+
+
+def _hash_of(files: tuple[Path, ...]) -> str:
+    """SHA-256 of a file; of several, of their digests in order."""
+    each_ = [_file_hash(p, *_stamp(p)) for p in files]
+    return each_[0] if len(each_) == 1 else hashlib.sha256("".join(each_).encode()).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _file_hash(path: Path, size: int, changed: int) -> str:
+    del size, changed
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

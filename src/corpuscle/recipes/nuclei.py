@@ -1,0 +1,335 @@
+"""Nuclei in high-content fluorescence plates: segment each one. After Aitslab-bioimaging1."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from corpuscle import formats
+from corpuscle.bench.task import Task
+from corpuscle.blocks.step import Across, Whole
+from corpuscle.core import Fact, Graph, Image, Licence, Record, Study, Table
+from corpuscle.core.plate import parse
+from corpuscle.corpus.split import Split, read_split
+from corpuscle.errors import CorpuscleError, FormatError
+from corpuscle.formats import cellomics, dsb2018, masks, png
+from corpuscle.formats.lazy import Lazy
+from corpuscle.formats.pairs import Pair, pairs, subject
+from corpuscle.metrics.boundary import boundary
+from corpuscle.metrics.instances import instances
+from corpuscle.metrics.pixels import pixels
+from corpuscle.ops import clean, contacts, illumination, measure, segment
+from corpuscle.recipe import Found, Recipe, Source
+from corpuscle.worlds import nuclei as world
+
+PLATE = (".c01", ".dib")
+PICTURES = (".png", ".tif", ".tiff", ".npy")
+WATCHED = (".xml", ".pkl", ".pickle")  # never read, but refused aloud where they are traps
+
+
+def ingest(raw: Path) -> Iterator[Found | FormatError]:
+    """Whatever nuclei are in a folder: C01 and DIB plates, pictures with annotations, the DSB2018 layout."""
+    files = list(_files(raw))
+    plate = [p for p in files if p.suffix.lower() in PLATE]
+    truths = _plate_truths(files, plate)
+    yield from _plates(plate, truths)
+    taken = set(truths.values())
+    samples = _samples(raw, files)
+    for source in samples:
+        yield from _dsb2018(source)
+    inside = {p for s in samples if s.is_dir() for p in files if p.is_relative_to(s)}
+    pictures = []
+    for path in files:
+        if path in inside or path in taken or path.suffix.lower() not in PICTURES + WATCHED:
+            continue
+        try:
+            if formats.sniff(path) == "refused":
+                formats.scenes(path)
+        except FormatError as e:
+            if e.rule != "format-unknown" or path.suffix.lower() in PICTURES:
+                yield e
+            continue
+        if path.suffix.lower() in PICTURES:
+            pictures.append(path)
+    for pair in pairs(pictures, raw if raw.is_dir() else raw.parent):
+        try:
+            yield pair if isinstance(pair, FormatError) else _paired(pair)
+        except FormatError as e:
+            yield e
+
+
+def splits(raw: Path) -> Iterator[Split]:
+    """Every ``*split*.json`` at the top of the raw folder, as the published split."""
+    for path in sorted(raw.glob("*split*.json")) if raw.is_dir() else ():
+        yield replace(read_split(path), scheme="published")
+
+
+def _files(raw: Path) -> Iterator[Path]:
+    if raw.is_file():
+        yield raw
+        return
+    for top, folders, names in os.walk(raw):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and not f.endswith(".zarr"))
+        yield from (Path(top, n) for n in sorted(names) if not n.startswith("."))
+
+
+def _plate_truths(files: Iterable[Path], plate: Iterable[Path]) -> dict[str, Path]:
+    """The annotation of each field of a plate, by the name of its record."""
+    sites = {name.site for p in plate if (name := parse(p.name))}
+    truths: dict[str, Path] = {}
+    for path in files:
+        about, is_annotation = subject(path.stem)
+        if path.suffix.lower() in PICTURES and is_annotation and (name := parse(about)) and name.site in sites:
+            truths.setdefault(name.site, path)
+    return truths
+
+
+def _plates(files: list[Path], truths: Mapping[str, Path]) -> Iterator[Found | FormatError]:
+    for item in cellomics.plate(files):
+        if isinstance(item, FormatError):
+            yield item
+            continue
+        behind = tuple(Path(p) for x in item.layers.values() if isinstance(x, Image) for p in _paths(x))
+        notes = []
+        if gap := item.facts.get("missing_channels"):
+            notes.append(FormatError(f"channels {gap.value} are missing", where=item.name, rule="channel-missing"))
+        again = partial(_without, files=behind)
+        truth = truths.get(item.name)
+        if truth is None:
+            yield Found(item, behind, tuple(notes), again=again)
+        else:
+            yield Found(item, (*behind, truth), tuple(notes), partial(_with_truth, annotation=truth), again)
+
+
+def _without(bad: Path, *, files: tuple[Path, ...]) -> Record | None:
+    """The same field from the files that are left when one turns out bad."""
+    rest = [p for p in files if p != bad]
+    return next((r for r in cellomics.plate(rest) if isinstance(r, Record)), None)
+
+
+def _paths(image: Image) -> tuple[str, ...]:
+    return image.array.paths if isinstance(image.array, Lazy) else ()
+
+
+def _samples(raw: Path, files: Iterable[Path]) -> list[Path]:
+    """Folders and archives in the layout of DSB2018."""
+    folders = {p.parents[2] for p in files if p.parent.name == "masks" and len(p.parents) > 2 and p.is_relative_to(raw)}
+    archives = [p for p in files if p.suffix.lower() == ".zip"]
+    return [p for p in [*sorted(folders), *archives] if dsb2018.sniff(p)]
+
+
+def _dsb2018(source: Path) -> Iterator[Found | FormatError]:
+    try:
+        names = dsb2018.names(source)
+    except FormatError as e:
+        yield e
+        return
+    for name in names:
+        behind = (source,) if source.is_file() else tuple(sorted(source.glob(f"{name}/*/*.png")))
+        yield Found(Record(name), behind, late=partial(_sample, source=source))
+
+
+def _sample(record: Record, *, source: Path) -> tuple[Record, tuple[CorpuscleError, ...]]:
+    """One image of a DSB2018 source with its masks put together."""
+    read = dsb2018.read(source, record.name)
+    overlap = read.facts.get("overlapping_pixels")
+    if overlap is None or not overlap.value:
+        return read, ()
+    why = f"{overlap.value} pixel(s) claimed by two masks; the first keeps them"
+    return read, (FormatError(why, where=record.name, rule="mask-overlap"),)
+
+
+def _paired(pair: Pair) -> Found:
+    """A picture and its annotation as one record."""
+    reader = png if formats.sniff(pair.picture) in ("png", "rgbmask") else formats
+    read = reader.read(pair.picture)
+    picture = next(x for x in read.layers.values() if isinstance(x, Image))
+    facts = dict(read.facts)
+    if picture.dtype == np.uint8 and "normalised" not in facts:
+        # An 8-bit picture of a 12-bit camera has been through somebody's scaling; it is never scaled again.
+        facts["normalised"] = Fact(True, None, "assumed")
+    record = Record(pair.name, read.groups, {"raw": replace(picture, labels_of=None)}, facts)
+    if pair.annotation is None:
+        return Found(record, (pair.picture,))
+    return Found(record, (pair.picture, pair.annotation), late=partial(_with_truth, annotation=pair.annotation))
+
+
+def _with_truth(record: Record, *, annotation: Path) -> tuple[Record, tuple[CorpuscleError, ...]]:
+    """The record with the objects of its annotation as the layer ``nuclei``."""
+    labels, told = masks.read(annotation, labels_of="raw")
+    picture = record.image("raw")
+    space = picture.space.without("c")
+    shape = tuple(n for n, a in zip(picture.shape, picture.space.axes, strict=True) if a != "c")
+    if labels.shape != shape:
+        raise FormatError(
+            f"is {labels.shape} where its picture is {shape}",
+            where=annotation,
+            fix="export the annotation at the size of the picture",
+            rule="annotation-shape",
+        )
+    return record.with_facts(**told).with_layer("nuclei", replace(labels, space=space)), ()
+
+
+def unscaled(record: Record) -> bool:
+    """Whether the pixels are still the camera's: more than 8 bits, and nobody has normalised them."""
+    fact = record.facts.get("normalised")
+    return record.image("raw").dtype.itemsize > 1 and not (fact and fact.value)
+
+
+def annotated(record: Record) -> bool:
+    """Whether there is truth to score against."""
+    return "nuclei" in record.layers
+
+
+def wanted(record: Record, *, everywhere: bool = False) -> bool:
+    """Whether to look for nuclei here: where there is truth to compare with, or on request everywhere."""
+    return everywhere or annotated(record)
+
+
+def normalised(image: Image, *, high: float = 99.9) -> tuple[Image, Table]:
+    """Each channel scaled to 8 bits between its percentiles, and the percentiles, by which it can be undone.
+
+    Source: the conversion of Aitslab-bioimaging1 (percentiles 0.1 and 99.9 of each image).
+    """
+    data = image.read()
+    planes, names = _planes(image, data)
+    rows = [clean.percentiles(p, high=high) for p in planes]
+    out = np.stack([clean.normalise(p, lo=lo, hi=hi) for p, (lo, hi) in zip(planes, rows, strict=True)])
+    columns: dict[str, Any] = {
+        "channel": np.array(names, object),
+        "p_lo": np.array([lo for lo, _ in rows], np.float64),
+        "p_hi": np.array([hi for _, hi in rows], np.float64),
+        "min": np.array([int(p.min()) for p in planes], np.int64),
+        "max": np.array([int(p.max()) for p in planes], np.int64),
+        "mean": np.array([float(p.mean()) for p in planes], np.float64),
+    }
+    return Image(out.reshape(data.shape), image.space, image.channels), Table(columns, about="raw")
+
+
+def _planes(image: Image, data: np.ndarray[Any, Any]) -> tuple[list[np.ndarray[Any, Any]], list[str]]:
+    """One array per channel, with a name."""
+    if "c" not in image.space.axes:
+        return [data], ["0"]
+    c = image.space.index("c")
+    names = [ch.name for ch in image.channels] or [str(i) for i in range(data.shape[c])]
+    return list(np.moveaxis(data, c, 0)), names
+
+
+def stain(image: Image, *, channel: int = 0) -> Image:
+    """The channel that shows nuclei, in two dimensions: the first, unless told otherwise."""
+    data, space = image.read(), image.space
+    if "c" in space.axes:
+        data, space = np.moveaxis(data, space.index("c"), 0)[channel], space.without("c")
+    for axis in [a for a in space.axes if a not in "yx"]:
+        data, space = data.max(space.index(axis)), space.without(axis)
+    return Image(data, space)
+
+
+def labelled(image: Image, *, method: Any, channel: int = 0, **settings: Any) -> Image:
+    """Objects of the nuclear stain, by a method of `corpuscle.ops.segment`."""
+    plane = stain(image, channel=channel)
+    return Image(method(plane.read(), **settings), plane.space, labels_of="raw")
+
+
+def measured(image: Image, labels: Image) -> Table:
+    """Size, shape, place and brightness of every object, in micrometres where the scale is known.
+
+    A position is that of the pixel's centre in the frame of the image.
+    """
+    plane = stain(image)
+    columns = measure.measure(labels.read(), plane.read(), spacing=_spacing(labels))
+    unit = "um" if _spacing(labels) else "px"
+    lengths = ("centroid_y", "centroid_x", "diameter", "major", "minor", "perimeter")
+    units = {"pixels": "px2", "area": f"{unit}2", **dict.fromkeys(lengths, unit)}
+    return Table(columns, {k: u for k, u in units.items() if k in columns}, about="nuclei")
+
+
+def _spacing(image: Image) -> tuple[float, ...] | None:
+    """The size of a pixel where it is known along every spatial axis."""
+    return image.space.spacing if "px" not in image.space.units else None
+
+
+def neighbours(labels: Image) -> Graph:
+    """A node per nucleus at its middle, an edge per pair that touches, with the length of their border."""
+    data = labels.read()
+    rows = measure.measure(data)
+    ids = rows["label"]
+    middle = np.stack([rows[f"centroid_{a}"] for a in labels.space.axes], 1)
+    touching = contacts.contacts(data, spacing=_spacing(labels))
+    edges = np.stack([np.searchsorted(ids, touching["first"]), np.searchsorted(ids, touching["second"])], 1)
+    graph = Graph.of(labels.space, middle, label=ids.astype(np.int64))
+    return replace(graph, edges=edges.astype(np.int64), edge_props={"border": touching["length"].astype(np.float64)})
+
+
+def shading(images: Iterable[Image], *, fields: int = 400) -> Image:
+    """The uneven light of a plate from its first `fields` fields, one profile per channel; the mean of each is 1."""
+    kept = list(islice(images, fields))
+    first = kept[0]
+    channels = first.shape[first.space.index("c")] if "c" in first.space.axes else 1
+    same = [image for image in kept if image.shape == first.shape]
+    profiles = [illumination.flat_field(stain(image, channel=c).read() for image in same) for c in range(channels)]
+    data = np.stack(profiles).reshape((channels, *profiles[0].shape) if "c" in first.space.axes else profiles[0].shape)
+    space = first.space
+    for axis in [a for a in space.axes if a not in "cyx"]:
+        space = space.without(axis)
+    return Image(data.astype(np.float32), space, first.channels)
+
+
+STUDY = Study(
+    title="Fluorescently stained nuclei on high-content plates",
+    description="Widefield images of cell nuclei from an automated microscope, each nucleus outlined by hand, "
+    "micronuclei and fragments included.",
+    licences={"images": Licence("CC-BY-4.0", "assumed: state the licence of your own data here")},
+    organisms=("Homo sapiens",),
+    modality="widefield fluorescence microscopy",
+    stains=("Hoechst 33342",),
+    keywords=("nuclei", "high-content screening", "instance segmentation"),
+)
+
+recipe = Recipe(
+    name="nuclei",
+    study=STUDY,
+    needs="a plate of .C01/.DIB; PNG with _objects.png; the DSB2018 layout, as a folder or zip; image and label TIFF",
+    ingest=ingest,
+    fake=world.write,
+    splits=splits,
+    steps=(
+        Whole(partial(normalised, high=99.9), "raw", ("normalised", "intensity"), when=unscaled),
+        Whole(measured, ("raw", "nuclei"), "objects"),
+        Whole(neighbours, "nuclei", "neighbours"),
+        Whole(partial(labelled, method=segment.otsu_components, channel=0), "raw", "nuclei@otsu", when=annotated),
+        Whole(
+            partial(labelled, method=segment.gauss_otsu, channel=0, sigma=1.0),
+            "raw",
+            "nuclei@gauss-otsu",
+            when=annotated,
+        ),
+        Whole(
+            partial(labelled, method=segment.otsu_watershed, channel=0, sigma=1.0, apart=12.0),
+            "raw",
+            "nuclei@otsu-watershed",
+            when=annotated,
+        ),
+        Whole(
+            partial(labelled, method=segment.local_watershed, channel=0),
+            "raw",
+            "nuclei@local",
+            when=partial(wanted, everywhere=False),
+        ),
+        Whole(measured, ("raw", "nuclei@local"), "objects@local"),
+        Across(partial(shading, fields=400), "raw", "illumination", by="plate", when=unscaled),
+    ),
+    tasks=(
+        Task("nuclei", ("raw",), "nuclei", instances, group="well"),
+        Task("foreground", ("raw",), "nuclei", pixels, group="well"),
+        Task("boundary", ("raw",), "nuclei", boundary, group="well"),
+    ),
+    sources=(Source("https://doi.org/10.5281/zenodo.6657260"),),
+)
