@@ -1,0 +1,199 @@
+"""What is in a file, a corpus or a folder, told without more work than the answer needs."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from corpuscle import formats
+from corpuscle.cli import show
+from corpuscle.cli.convert import run_convert
+from corpuscle.core import Fact, Image
+from corpuscle.core.plate import parse
+from corpuscle.errors import FormatError, LayerError
+from corpuscle.ops import clean
+
+if TYPE_CHECKING:
+    from corpuscle.corpus.corpus import Corpus
+
+__all__ = ["corpus_facts", "describe", "folder_facts", "run_convert", "tell"]
+
+MEASURED = 1 << 30
+"""Images of more bytes than this are told without reading their pixels."""
+CORPUS = "corpus.json"
+
+
+def tell(path: Path, *, as_json: bool) -> None:
+    """`corpuscle info`: a file scene by scene, a corpus as a whole, any other folder by format.
+
+    Raises FormatError for a file that cannot be read to its last pixel.
+    """
+    if (path / CORPUS).is_file():
+        from corpuscle.corpus.corpus import Corpus
+
+        told = corpus_facts(Corpus.open(path))
+        show.say_json(told) if as_json else _corpus(told)
+    elif path.is_dir() and not _sniffed(path):
+        counts = folder_facts(path)
+        if as_json:
+            show.say_json({"folder": str(path), "formats": counts})
+        else:
+            _lines(str(path), [(k, str(n)) for k, n in counts.items()])
+    else:
+        for scene, facts in describe(path):
+            show.say_json(scene) if as_json else _scene(scene, facts)
+
+
+def describe(path: Path) -> Iterator[tuple[dict[str, Any], Mapping[str, Fact]]]:
+    """Each scene of a file as plain values, and the facts that its headers tell.
+
+    The keys: file, format, scene, axes, shape, dtype; um_per_px (a number where y and x agree, a list where they do
+    not, None where unknown); plate, well, field, channel; min, max, sum; sha256_pixels (little-endian, C order);
+    p0_1 and p99_9 (percentiles 0.1 and 99.9); and for one plane of integers of more than 8 bits sha256_u8_norm, of
+    its pixels stretched to 8 bits between these. What cannot be told is None; pixels of images above 1 GiB are not
+    read.
+    """
+    for scene in formats.scenes(path):
+        record = formats.read(path, scene.name)
+        image = record.layers.get(scene.layer)
+        told: dict[str, Any] = {
+            "file": str(path),
+            "format": _sniffed(path),
+            "scene": scene.name,
+            "axes": "".join(scene.axes) if all(len(a) == 1 for a in scene.axes) else list(scene.axes),
+            "shape": list(scene.shape),
+            "dtype": scene.dtype.name,
+            "um_per_px": _pixel(scene.axes, scene.scale),
+            **{level: record.groups.get(level) for level in ("plate", "well", "field")},
+            "channel": scene.channels[0] if len(scene.channels) == 1 else list(scene.channels) or _channel(path),
+        }
+        yield told | _pixels(image), {**scene.facts, **record.facts}
+
+
+def corpus_facts(corpus: Corpus) -> dict[str, Any]:
+    """A corpus in a few plain values: records, layers, plates, splits, digest."""
+    layers: dict[str, int] = {}
+    plates: dict[str, int] = {}
+    for entry in corpus.entries.values():
+        for name in entry.layers:
+            layers[name] = layers.get(name, 0) + 1
+        if plate := entry.groups.get("plate"):
+            plates[plate] = plates.get(plate, 0) + 1
+    return {
+        "corpus": str(corpus.root),
+        "title": corpus.study.title,
+        "recipe": corpus.recipe,
+        "records": len(corpus),
+        "digest": corpus.digest,
+        "layers": layers,
+        "plates": plates,
+        "splits": {scheme: split.sizes for scheme, split in corpus.splits().items()},
+    }
+
+
+def folder_facts(folder: Path) -> dict[str, int]:
+    """How many files of each format lie in a folder and below it; those that nobody knows are counted by suffix."""
+    counts: dict[str, int] = {}
+    for top, folders, files in os.walk(folder):
+        inner = [f for f in folders if _sniffed(Path(top, f))]
+        folders[:] = sorted(f for f in folders if f not in inner)
+        for name in [*inner, *files]:
+            try:
+                found = formats.sniff(Path(top, name))
+            except FormatError:
+                found = f"unknown ({Path(name).suffix.lower() or 'no suffix'})"
+            counts[found] = counts.get(found, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (item[0].startswith("unknown"), -item[1], item[0])))
+
+
+def _pixels(image: object) -> dict[str, Any]:
+    keys = ("min", "max", "sum", "sha256_pixels", "p0_1", "p99_9", "sha256_u8_norm")
+    out: dict[str, Any] = dict.fromkeys(keys)
+    if not isinstance(image, Image) or not 0 < image.nbytes <= MEASURED or image.dtype.kind not in "buif":
+        return out
+    return out | measured(image)
+
+
+def measured(image: Image) -> dict[str, Any]:
+    """Extremes, sum, percentiles and digests of the pixels of an image held in memory once."""
+    data = np.ascontiguousarray(image.read())
+    little = data.astype(data.dtype.newbyteorder("<"), copy=False)
+    whole = data.dtype.kind in "bui"
+    # Sums of 64-bit values may pass 64 bits; those of floats are taken in double precision.
+    total = sum(int(v) for v in data.sum(axis=-1).ravel().tolist()) if whole else float(data.sum(dtype=np.float64))
+    out: dict[str, Any] = {
+        "min": data.min().item(),
+        "max": data.max().item(),
+        "sum": total,
+        "sha256_pixels": hashlib.sha256(little.data).hexdigest(),
+    }
+    try:
+        lo, hi = clean.percentiles(data)
+    except LayerError:  # NaN has no place in an order
+        return out
+    out |= {"p0_1": lo, "p99_9": hi}
+    plane = sum(n > 1 for n in data.shape) <= 2 and not image.is_labels
+    if plane and whole and data.dtype.itemsize > 1:
+        out["sha256_u8_norm"] = hashlib.sha256(clean.normalise(data, lo=lo, hi=hi).data).hexdigest()
+    return out
+
+
+def _pixel(axes: tuple[str, ...], scale: tuple[float | None, ...]) -> float | list[float | None] | None:
+    known = [s for a, s in zip(axes, scale, strict=False) if a in ("y", "x")]
+    if not known or all(s is None for s in known):
+        return None
+    first = known[0]
+    alike = first is not None and all(s is not None and math.isclose(s, first, rel_tol=1e-9) for s in known)
+    return first if alike else known
+
+
+def _channel(path: Path) -> str | None:
+    name = parse(path.name)
+    return name.channel if name else None
+
+
+def _sniffed(path: Path) -> str | None:
+    """The format of a file or folder; None where no reader knows it, or only its name tells."""
+    try:
+        return formats.sniff(path)
+    except FormatError:
+        return None
+
+
+def _scene(told: Mapping[str, Any], facts: Mapping[str, Fact]) -> None:
+    rows = [(k, _said(k, v)) for k, v in told.items() if k not in ("file", "scene") and v is not None]
+    if told["um_per_px"] is None:
+        rows.append(("um_per_px", "unknown"))
+    for name, fact in facts.items():
+        rows.append((name, f"{fact.value}{f' {fact.unit}' if fact.unit else ''} ({fact.source})"))
+    _lines(told["file"] if told["scene"] in ("", Path(told["file"]).stem) else f"{told['file']}: {told['scene']}", rows)
+
+
+def _said(key: str, value: Any) -> str:
+    if key == "shape":
+        return " x ".join(str(n) for n in value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return ", ".join(str(v) for v in value) if isinstance(value, list) else str(value)
+
+
+def _corpus(told: Mapping[str, Any]) -> None:
+    rows = [(k, str(told[k])) for k in ("title", "recipe", "records", "digest") if told[k] != ""]
+    rows += [(f"layer {n}", f"{k} records") for n, k in told["layers"].items()]
+    rows += [(f"plate {n}", f"{k} records") for n, k in told["plates"].items()]
+    for scheme, sizes in told["splits"].items():
+        rows.append((f"split {scheme}", ", ".join(f"{part} {n}" for part, n in sizes.items())))
+    _lines(str(told["corpus"]), rows)
+
+
+def _lines(title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Names and values in two columns; what cannot be printed is spelt out."""
+    width = max((len(name) for name, _ in rows), default=0)
+    for line in [title, *(f"  {name:<{width}}  {value}" for name, value in rows)]:
+        print(line if line.isprintable() else ascii(line))

@@ -1,0 +1,1 @@
+"""One self-contained page about a corpus and what was measured on it: pictures, plots, tables."""
