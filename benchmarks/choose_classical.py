@@ -33,13 +33,22 @@ from corpuscle.ops.segment import gauss_otsu, local_watershed, otsu_components, 
 
 THRESHOLDS = tuple(round(k * 0.05, 2) for k in range(10, 20))
 SIZES = (0, 25, 100, 1000, 2100, 10**9)
-DEFAULT = {"outline": 0.45, "contrast": 0.8, "neck": 0.85, "gap": 0.1, "reach": 0.2, "least": 0.1}
+DEFAULT = {
+    "outline": 0.46,
+    "contrast": 0.6,
+    "edge": 3.0,
+    "neck": 0.85,
+    "gap": 0.1,
+    "reach": 0.2,
+    "least": 0.1,
+}
 TRIED = {
-    "outline": (0.35, 0.4, 0.5, 0.55),
-    "contrast": (0.5, 0.65, 1.0, 1.2),
-    "neck": (0.75, 0.8, 0.9),
+    "outline": (0.42, 0.5),
+    "contrast": (0.5, 0.7),
+    "edge": (2.0, 4.0),
+    "neck": (0.8, 0.9),
     "gap": (0.05, 0.15),
-    "reach": (0.1, 0.3),
+    "reach": (0.15, 0.3),
     "least": (0.07, 0.14),
 }
 TURNS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {

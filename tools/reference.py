@@ -1,4 +1,4 @@
-"""Pages that are made while mkdocs builds: the reference, one per package, and the help of every verb."""
+"""Pages that are made while mkdocs builds: the reference by package, the help of every verb, the rules of check."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mkdocs.structure.files import File
 from typer.testing import CliRunner
 
 from corpuscle.cli.app import app
+from corpuscle.corpus.rules.problem import RULES
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -50,6 +51,21 @@ def commands() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def rules() -> str:
+    """Every rule that `corpuscle check` knows, as a table."""
+    rows = "\n".join(f"| `{rule}` | {what} |" for rule, what in sorted(RULES.items()))
+    return f"""# What does check find?
+
+`corpuscle check CORPUS` reads everything and lists every problem at once: its rule, its place within the corpus, what
+is wrong, what to do. It changes nothing. The exit code is 1 where it found anything; `--json` prints one problem a
+line. Rules keep their names, so scripts may rely on them.
+
+| rule | what is wrong |
+| --- | --- |
+{rows}
+"""
+
+
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put the pages at the end of the navigation."""
     assert config.nav is not None, "mkdocs.yml has a nav"
@@ -62,4 +78,5 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, text in pages().items():
         files.append(File.generated(config, f"reference/{name}.md", content=text))
     files.append(File.generated(config, "commands.md", content=commands()))
+    files.append(File.generated(config, "rules.md", content=rules()))
     return files

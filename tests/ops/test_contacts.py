@@ -54,7 +54,7 @@ def test_lengths_follow_the_spacing() -> None:
     assert contacts(lab, spacing=(3.0, 0.5))["length"].tolist() == [1.0]
     assert contacts(lab.T, spacing=(3.0, 0.5))["length"].tolist() == [6.0]
     assert contacts(lab, spacing=(3.0, None))["length"].tolist() == [2.0]
-    assert contacts(np.stack([lab, lab]), spacing=(2.0, 1.0, 0.5))["length"].tolist() == [2.0]
+    assert contacts(np.stack([lab, lab]), spacing=(2.0, 1.0, 0.5))["length"].tolist() == [4.0]
     assert gaps(lab, within=5, spacing=(3.0, 0.5))["gap"].tolist() == [3.0]
 
 

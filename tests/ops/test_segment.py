@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,8 @@ def test_linear_changes_of_intensity_find_the_same_objects(method: Segmenter) ->
     for changed in (img.astype(np.float64) * 1e-3 - 7, img * 4.0 + 12):
         again = method(changed)
         assert again.max() == found.max()
-        assert overlap(found, again).min() > 0.97
+        # Integers are split at one of their values, floats at one of 256 bins.
+        assert overlap(found, again).min() > 0.9
 
 
 def test_raw_and_normalised_images_give_about_the_same() -> None:
@@ -94,18 +94,20 @@ def test_what_is_not_a_plane_of_numbers_is_refused(method: Segmenter, bad: NDArr
         method(bad)
 
 
-@pytest.mark.parametrize("name", ["diameter", "outline", "contrast", "neck", "gap", "reach", "least"])
+@pytest.mark.parametrize("name", ["diameter", "outline", "contrast", "edge", "neck", "gap", "reach", "least"])
 def test_settings_that_cannot_be_meant_are_refused(name: str) -> None:
     for value in (-1.0, float("nan"), float("inf")):
+        settings: dict[str, Any] = {name: value}
         with pytest.raises(SettingsError):
-            partial(local_watershed, **{name: value})(field(0, shape=(32, 32)))
+            local_watershed(field(0, shape=(32, 32)), **settings)
 
 
 def test_the_baselines_are_the_textbook_ones() -> None:
     img = field(8)
-    assert np.array_equal(otsu_components(img), label(img > threshold_otsu(img), connectivity=2))
-    smooth = gaussian(img.astype(np.float32), 1, preserve_range=True, mode="reflect")
-    want = smooth > threshold_otsu(smooth)
+    bright = img > threshold_otsu(img)  # type: ignore[no-untyped-call]
+    assert np.array_equal(otsu_components(img), label(bright, connectivity=2))  # type: ignore[no-untyped-call]
+    smooth = gaussian(img.astype(np.float32), 1, preserve_range=True, mode="reflect")  # type: ignore[no-untyped-call]
+    want = smooth > threshold_otsu(smooth)  # type: ignore[no-untyped-call]
     assert np.mean((gauss_otsu(img) > 0) != want) < 1e-3
 
 

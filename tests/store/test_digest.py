@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpuscle.core import Channel, Graph, Image, Shape, Shapes, Space, Table
@@ -107,7 +107,6 @@ def test_one_pixel_changes_it() -> None:
     assert digest.of_image(image(array=pixels)) != digest.of_image(image())
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_leaves_may_come_in_any_order(data: st.DataObject) -> None:
     axes = data.draw(st.sampled_from(["yx", "zyx", "cyx"]))

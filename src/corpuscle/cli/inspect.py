@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from corpuscle import formats
 from corpuscle.cli import show
@@ -125,12 +126,10 @@ def measured(image: Image) -> dict[str, Any]:
     data = np.ascontiguousarray(image.read())
     little = data.astype(data.dtype.newbyteorder("<"), copy=False)
     whole = data.dtype.kind in "bui"
-    # Sums of 64-bit values may pass 64 bits; those of floats are taken in double precision.
-    total = sum(int(v) for v in data.sum(axis=-1).ravel().tolist()) if whole else float(data.sum(dtype=np.float64))
     out: dict[str, Any] = {
         "min": data.min().item(),
         "max": data.max().item(),
-        "sum": total,
+        "sum": _sum(data),
         "sha256_pixels": hashlib.sha256(little.data).hexdigest(),
     }
     try:
@@ -142,6 +141,16 @@ def measured(image: Image) -> dict[str, Any]:
     if plane and whole and data.dtype.itemsize > 1:
         out["sha256_u8_norm"] = hashlib.sha256(clean.normalise(data, lo=lo, hi=hi).data).hexdigest()
     return out
+
+
+def _sum(data: NDArray[Any]) -> int | float:
+    """The exact sum of whole numbers; of others that in double precision."""
+    if data.dtype.kind == "f":
+        return float(data.sum(dtype=np.float64))
+    if data.dtype.itemsize < 8:
+        return int(data.sum(dtype=np.int64))
+    low = data & data.dtype.type(0xFFFFFFFF)
+    return (int((data >> data.dtype.type(32)).sum()) << 32) + int(low.sum())
 
 
 def _pixel(axes: tuple[str, ...], scale: tuple[float | None, ...]) -> float | list[float | None] | None:

@@ -17,7 +17,7 @@ from corpuscle.cli import show
 from corpuscle.core import Record
 from corpuscle.corpus.complete import write_splits
 from corpuscle.corpus.corpus import Corpus
-from corpuscle.corpus.leaks import leaks_of
+from corpuscle.corpus.leaks import leaks_of, twins, unsplit
 from corpuscle.corpus.split import by_group, read_split
 from corpuscle.errors import SettingsError
 from corpuscle.recipes import load
@@ -50,17 +50,11 @@ def run_check(root: Path, *, as_json: bool) -> int:
 def run_audit(root: Path, split: Path | None, *, as_json: bool) -> int:
     """Every leak between the parts of a split file, or of the corpus's own splits; 1 where there is any."""
     corpus = Corpus.open(root)
-    splits = [read_split(split)] if split else list(corpus.splits().values())
-    if not splits:
-        raise SettingsError(
-            "the corpus carries no split",
-            where=root,
-            fix="make one with `corpuscle split`, or name a file with --split",
-            rule="audit-no-split",
-        )
+    splits = [read_split(split)] if split else list(corpus.splits(absent=True).values()) or [unsplit(corpus)]
+    copies = twins(corpus)
     found = 0
     for each in splits:
-        leaks = leaks_of(corpus, each, pictures=True)
+        leaks = leaks_of(corpus, each, copies=copies)
         found += len(leaks)
         if as_json:
             for leak in leaks:
@@ -153,7 +147,7 @@ def bench_and_keep(
 
 
 def board(run: Run) -> None:
-    """The leaderboard, a table for each task and split, best first; an audited part that lost nothing is not repeated."""
+    """The leaderboard, a table for each task and split, best first; audited parts that lost nothing are left out."""
     found = boards(run.rows)
     for task in dict.fromkeys(t for t, _ in found):
         for split, some in different({s: rows for (t, s), rows in found.items() if t == task}).items():
@@ -192,7 +186,8 @@ def write_report(corpus: Corpus, html: Path, *, workers: int | None) -> None:
             run = benchmark(corpus, tasks, engine=engine, watch=show.watcher(as_json=False))
         if run.rows:
             keep(corpus, run)
-    leaks = {scheme: leaks_of(corpus, split, pictures=True) for scheme, split in corpus.splits().items()}
+    copies = twins(corpus)
+    leaks = {scheme: leaks_of(corpus, split, copies=copies) for scheme, split in corpus.splits(absent=True).items()}
     page = render(corpus, run, leaks, tasks, date=datetime.now(UTC).date())
     write_bytes(html, page.encode())
 

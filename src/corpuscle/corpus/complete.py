@@ -15,7 +15,7 @@ from corpuscle.corpus.entry import Entry
 from corpuscle.corpus.layout import INDEX, README, SPLITS, Layout
 from corpuscle.corpus.shelf import DiskShelf
 from corpuscle.corpus.split import Split
-from corpuscle.formats import plates
+from corpuscle.formats import plates, preview
 from corpuscle.store import parquet
 from corpuscle.store.atomic import Staging, write_bytes
 
@@ -56,6 +56,7 @@ def write_splits(root: Path, splits: Mapping[str, Split]) -> None:
     body = {k: v for k, v in corpus.header.items() if k not in ("format", "recipe", "study", "checksum")}
     body |= {"files": sealed(layout), "absent": {k: v for k, v in absent.items() if v}}
     write_header(layout, corpus.recipe, corpus.study, **body)
+    write_bytes(root / README, card(Corpus.open(root)).encode())
 
 
 def resolved(split: Split, entries: Mapping[str, Entry]) -> Split:
@@ -131,6 +132,7 @@ def write_plates(layout: Layout, entries: Mapping[str, Entry]) -> None:
             found.setdefault(e.groups["plate"], {}).setdefault("/".join(field.parts[-3:-1]), []).append(field.name)
     for plate, wells in sorted(found.items()):
         plates.write_plate(layout.plate(plate), {w: sorted(f) for w, f in sorted(wells.items())}, name=plate)
+        preview.write_preview(layout.plate(plate))
 
 
 def card(corpus: Corpus) -> str:

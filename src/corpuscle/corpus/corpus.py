@@ -128,7 +128,7 @@ class Corpus:
         return Item(r.name, r.groups, r.layers, r.facts, r.frames)
 
     def splits(self, *, absent: bool = False) -> dict[str, Split]:
-        """The splits that the corpus carries, by scheme; with `absent`, names too that an imported one has and this lacks."""
+        """The splits that the corpus carries, by scheme; with `absent`, also names that only the imported list has."""
         path = self.layout.root / "splits.parquet"
         if not path.exists():
             return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -17,10 +17,26 @@ from corpuscle.corpus.shelf import DiskShelf
 from corpuscle.corpus.split import Split
 
 
-def leaks_of(corpus: Corpus, split: Split, *, pictures: bool = False) -> tuple[Leak, ...]:
-    """What leaks between the parts of a split; with `pictures`, near-duplicates too."""
+def leaks_of(corpus: Corpus, split: Split, *, copies: Iterable[Match] = ()) -> tuple[Leak, ...]:
+    """What leaks between the parts of a split, and what one part holds twice; `copies` come from `twins`."""
     items = {n: Item(n, e.groups) for n, e in corpus.entries.items()}
-    return audit(split, items, duplicates=twins(corpus) if pictures else ())
+    copies = tuple(copies)
+    return (*audit(split, items, duplicates=copies), *_repeated(split, copies))
+
+
+def unsplit(corpus: Corpus) -> Split:
+    """All records as one part: what an audit of a corpus without a split looks at."""
+    return Split("none", {"all": tuple(corpus.entries)})
+
+
+def _repeated(split: Split, copies: Iterable[Match]) -> Iterator[Leak]:
+    """Copies that lie in one part: no leak, but one picture counted as two."""
+    for match in copies:
+        for part in split.parts:
+            if match.a in split.parts[part] and match.b in split.parts[part]:
+                how = "to the pixel" if match.exact else f"{match.transform}, score {match.score:.2f}"
+                pair = f"{match.a}, {match.b}"
+                yield Leak("duplicate", pair, {part: (match.a, match.b)}, "minor", f"keep one of them ({how})")
 
 
 def twins(corpus: Corpus) -> tuple[Match, ...]:

@@ -54,17 +54,17 @@ def sniff(path: Path) -> bool:
 def scenes(path: Path) -> tuple[Scene, ...]:
     """One scene per image, in the order of their names."""
     found = []
-    for name in _index(path):
-        record = read(path, name)
+    for name, entry in _index(path).items():
+        record = _record(path, name, entry)
         found.append(Scene.of(name, record.image("raw"), facts=record.facts))
     return tuple(found)
 
 
 def records(path: Path) -> Iterator[Record | FormatError]:
     """All images; what is wrong with one comes as an error in its place."""
-    for name in _index(path):
+    for name, entry in _index(path).items():
         try:
-            yield read(path, name)
+            yield _record(path, name, entry)
         except FormatError as e:
             yield e
 
@@ -82,7 +82,10 @@ def read(path: Path, scene: str | None = None) -> Record:
     index = _index(path)
     pick(tuple(index), scene, where=path)
     name = scene if scene is not None else next(iter(index))
-    entry = index[name]
+    return _record(path, name, index[name])
+
+
+def _record(path: Path, name: str, entry: _Entry) -> Record:
     if len(entry.images) != 1:
         raise FormatError(f"{len(entry.images)} images for {name!r}", where=path, rule="dsb-layout")
     pixels = _picture(str(path), entry.images[0], 0)

@@ -28,7 +28,8 @@ def measure(
     centroid_y, centroid_x         mean of its pixel centres; centroid_z in 3D
     start_y .. stop_x              the half-open box around it, in indices
     diameter                       of the disc, or ball, of equal area
-    major, minor                   axes of the ellipse with the same second moments; `middle` in 3D
+    major, minor                   axes of the ellipse with the same second moments; `middle` too in 3D. Pixels are
+                                   squares, not points, so that a single one has an extent
     eccentricity                   of that ellipse (2D)
     perimeter                      of its outline, holes included (2D, square pixels; nan otherwise)
     roundness                      4 pi area / perimeter², 1 for a disc (2D)

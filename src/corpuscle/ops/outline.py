@@ -34,20 +34,16 @@ def heights(lab: NDArray[np.int32], height: NDArray[np.float32], *, quantile: fl
     return out
 
 
-def outlined(
-    parts: NDArray[np.int32], height: NDArray[np.float32], *, share: float, floor: float, area: float
-) -> NDArray[np.int32]:
+def outlined(parts: NDArray[np.int32], height: NDArray[np.float32], *, share: float, area: float) -> NDArray[np.int32]:
     """Each part cut down to where it is higher than `share` of its own level, in one piece and without holes.
 
     The level of a part is the upper quartile of what remains of it, so it is taken again after the cut: the first
-    cut is at half of its brightest twentieth. Parts whose level does not exceed `floor`, or that keep fewer than `area`
-    pixels, are dropped.
+    cut is at half of its brightest twentieth. Parts that keep fewer than `area` pixels are dropped.
     """
     bar = 0.5 * heights(parts, height, quantile=0.95)
     for _ in range(2):
         level = heights(parts * (height > bar[parts]), height, quantile=0.75)
         bar = share * level
-    bar[level <= floor] = np.inf
     return whole(parts * (height > bar[parts]), area=area)
 
 

@@ -23,8 +23,8 @@ _TOUCHING = np.ones((3, 3), bool)
 _DARK = 0.3
 # So many spreads of the camera's noise, after smoothing, is no longer noise.
 _CLEAR = 5.0
-# Objects are looked for above this share of Otsu's threshold.
-_LOW = 0.4
+# The first look, with one background for all, takes what is above this share of the crest around it for objects.
+_ROUGH = 0.6
 # A core is at least this share of the crest around it: less than any outline, so that it never cuts one short.
 _CREST = 0.42
 # Fewer pixels than this have no outline to speak of.
@@ -65,8 +65,8 @@ def local_watershed(
     img: ArrayLike,
     *,
     diameter: float | None = None,
-    outline: float = 0.45,
-    contrast: float = 0.4,
+    outline: float = 0.46,
+    contrast: float = 0.6,
     edge: float = 3.0,
     neck: float = 0.85,
     gap: float = 0.1,
@@ -75,11 +75,14 @@ def local_watershed(
 ) -> NDArray[np.int32]:
     """Objects above the background around them, cut at their necks, each outlined at a share of its own height.
 
-    Twice over: find what stands out, cut it, outline it. The first round sees one background for the whole image; the
-    second sees, at each place, the background beside the objects of the first (cytoplasm, haze, the halo of a
-    neighbour). What a round does: pixels clearly above the ground, and not far below the crest around them, are
-    cores; they are flooded from the maxima of their distance to the outside; basins are joined where the neck between
-    them is wide; parts grow into all that is clearly above it, and end at their own `outline`.
+    In this order:
+
+    1. A rough look with one background for the whole image, to learn what is surely not background.
+    2. The background beside the objects, place by place (cytoplasm, haze, the halo of a neighbour), is taken away.
+    3. Cores are what clearly stands out and is not far below the crest around it. They are flooded from the maxima of
+       their distance to the outside; basins are joined where the neck between them is wide.
+    4. Cores grow into all that stands out, and end where the intensity falls to their own `outline`.
+    5. What is too small, or has no steep edge, is dropped.
 
     Lengths are in units of the typical diameter, so images of any magnification share one setting. Objects are
     brighter than their surroundings: an image that is dark on bright must be inverted first.
@@ -91,9 +94,9 @@ def local_watershed(
     outline
         An object ends where its height above the background falls to this share of its upper quartile.
     contrast
-        An object whose upper quartile is not above this share of Otsu's threshold is dropped.
+        An object stands out by at least this share of Otsu's threshold, and by five times the noise.
     edge
-        So is one whose outline is less steep: Otsu's thresholds per diameter. Nuclei have edges, cytoplasm has not.
+        Least steepness of an outline, in Otsu's thresholds per diameter: nuclei have edges, cytoplasm has none.
     neck
         Two parts are one object where the neck between them is at least this share of the narrower one's width.
     gap
@@ -123,44 +126,33 @@ def local_watershed(
     noise = _CLEAR * grain(pixels) / (2 * np.sqrt(np.pi))
     area = max(_SPECK, np.pi / 4 * (least * size) ** 2)
     height = smooth - np.float32(np.quantile(smooth, _DARK))
-    found = _round(height, noise, size=size, neck=neck, outline=0.5, floor=contrast, edge=edge, area=area)
-    near = ndimage.maximum_filter(found > 0, 2 * max(1, round(gap * size)) + 1)
-    around = background(smooth, near, reach=reach * size, detail=size / 12)
-    height = np.maximum(smooth - around, 0)
-    return renumbered(
-        _round(height, noise, size=size, neck=neck, outline=outline, floor=contrast, edge=edge, area=area)
-    )
-
-
-def _round(
-    height: NDArray[np.float32],
-    noise: float,
-    *,
-    size: float,
-    neck: float,
-    outline: float,
-    floor: float,
-    edge: float,
-    area: float,
-) -> NDArray[np.int32]:
+    rough = _core(height, max(contrast * otsu(height), noise), size=size, share=_ROUGH)
+    near = ndimage.maximum_filter(rough, 2 * max(1, round(gap * size)) + 1)
+    height = np.maximum(smooth - background(smooth, near, reach=reach * size, detail=size / 12), 0)
     level = otsu(height)
     if not np.isfinite(level):
-        return np.zeros(height.shape, np.int32)
-    parts = _parts(height, height > max(_LOW * level, noise), size=size, neck=neck)
-    found = outlined(parts, height, share=outline, floor=floor * level, area=area)
-    return np.asarray(found * (steepness(found, height) >= edge * level / size)[found])
+        return np.zeros(smooth.shape, np.int32)
+    parts = _parts(height, max(contrast * level, noise), size=size, neck=neck)
+    found = outlined(parts, height, share=outline, area=area)
+    return renumbered(found * (steepness(found, height) >= edge * level / size)[found])
 
 
-def _parts(height: NDArray[np.float32], mask: NDArray[np.bool_], *, size: float, neck: float) -> NDArray[np.int32]:
-    """The mask cut into parts, one an object."""
-    # A bright object raises the bar for its surroundings, so that its halo bridges no gap.
+def _core(height: NDArray[np.float32], least: float, *, size: float, share: float) -> NDArray[np.bool_]:
+    """What is above `least` and above a share of the crest around it: a bright object raises the bar for its halo."""
     cells = coarse.grid(height.shape, size / 8)
     crest = ndimage.gaussian_filter(ndimage.maximum_filter(coarse.most(height, cells), 3), 2)
-    core = filled_holes(mask & (height > _CREST * coarse.fine(crest, height.shape)))
+    bar = coarse.fine(crest, height.shape)
+    bar *= share
+    return filled_holes(height > np.maximum(bar, least, out=bar))
+
+
+def _parts(height: NDArray[np.float32], least: float, *, size: float, neck: float) -> NDArray[np.int32]:
+    """What is above `least`, cut into parts, one an object."""
+    core = _core(height, least, size=size, share=_CREST)
     inside = ndimage.gaussian_filter(_distance(core), max(0.05 * size, 0.5)) * core
     seeds = centres(inside, apart=max(1.0, 0.1 * size))
     parts = joined(_flood(-inside, seeds, core), inside, seeds, neck=neck)
-    return _flood(-height, parts, mask)
+    return _flood(-height, parts, height > least)
 
 
 def renumbered(lab: NDArray[Any]) -> NDArray[np.int32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ from corpuscle.blocks.progress import Receipt, Watch, unwatched
 from corpuscle.blocks.run import Conditions, each, run
 from corpuscle.blocks.shelf import Made
 from corpuscle.blocks.whole import Did
-from corpuscle.core import Fact
+from corpuscle.core import Fact, Study
 from corpuscle.corpus.complete import complete
-from corpuscle.corpus.corpus import Corpus, write_header
+from corpuscle.corpus.corpus import Corpus, study_from, study_to, write_header
 from corpuscle.corpus.layout import Layout
 from corpuscle.corpus.shelf import DiskShelf
 from corpuscle.errors import CorpuscleError, CorpusError, FormatError, SettingsError
 from corpuscle.recipe.recipe import Found, Recipe
-from corpuscle.store.atomic import Staging
+from corpuscle.store.atomic import Staging, read_json
 from corpuscle.store.digest import of_json
 from corpuscle.store.ledger import Ledger, beside
 
@@ -46,6 +47,7 @@ def build(
         raise SettingsError(
             "there is nothing to build from", where=raw, fix="name a folder that exists", rule="raw-missing"
         )
+    study = study_of(recipe, raw)
     layout = Layout(root)
     _claim(layout, recipe)
     with Ledger(beside(root)) as ledger:
@@ -56,9 +58,25 @@ def build(
         made = run(recipe.steps, shelf, conditions)
         for failure in made.failures:
             tell(failure)
-        complete(root, recipe.name, recipe.study, recipe.splits(raw))
+        complete(root, recipe.name, study, recipe.splits(raw))
         Staging(layout.staging).sweep()
     return receipt + made
+
+
+def study_of(recipe: Recipe, raw: Path) -> Study:
+    """The recipe's study, with what a ``study.json`` at the top of the raw folder says in its place.
+
+    It may hold any field of `Study`: title, authors, licences per part, ...; a CorpusError names one it cannot.
+    """
+    path = raw / "study.json"
+    if not path.is_file():
+        return recipe.study
+    told = read_json(path)
+    known = {f.name for f in fields(Study)}
+    if not isinstance(told, dict) or (strange := sorted(set(told) - known)):
+        what = strange[0] if isinstance(told, dict) else "no object"
+        raise CorpusError(f"a study has no {what!r}", where=path, fix=f"use {sorted(known)}", rule="study-fields")
+    return study_from(study_to(recipe.study) | told, path)
 
 
 def _claim(layout: Layout, recipe: Recipe) -> None:

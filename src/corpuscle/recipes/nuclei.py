@@ -286,7 +286,7 @@ STUDY = Study(
     title="Fluorescently stained nuclei on high-content plates",
     description="Widefield images of cell nuclei from an automated microscope, each nucleus outlined by hand, "
     "micronuclei and fragments included.",
-    licences={"images": Licence("CC-BY-4.0", "assumed: state the licence of your own data here")},
+    licences={part: Licence("NOASSERTION", "not stated with the files") for part in ("images", "annotations")},
     organisms=("Homo sapiens",),
     modality="widefield fluorescence microscopy",
     stains=("Hoechst 33342",),

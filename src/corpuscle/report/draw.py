@@ -10,8 +10,8 @@ from html import escape
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B6B6B")
 """Okabe and Ito's palette, told apart with any colour vision; the palest last."""
 INK, QUIET, GRID = "#1b1f24", "#57606a", "#e3e7eb"
-WIDE = 6.1
-"""About how wide a letter of 12 px is."""
+WIDE = 7.3
+"""A letter of 12 px is at most about so wide, whatever font stands in."""
 
 
 @dataclass(frozen=True, slots=True)

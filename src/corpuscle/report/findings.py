@@ -11,7 +11,7 @@ from corpuscle.core import truth_of
 from corpuscle.corpus.audit import SEVERITIES, Leak
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.report.gallery import counts
-from corpuscle.report.headline import boards, cell, headline
+from corpuscle.report.headline import boards, cell, different, headline
 from corpuscle.report.survey import Survey
 
 LISTED = 20
@@ -38,7 +38,7 @@ def overview(corpus: Corpus, looked: Survey, run: Run) -> Overview:
     """The numbers at the head of the page."""
     objects = counts(run, looked)
     n_wells = sum(len(w) for w in looked.wells.values())
-    n_truth = sum("@" not in name and row.kind == "labels" for row in looked.layers for name in [row.name])
+    n_truth = sum("@" not in row.name and row.kind == "labels" for row in looked.layers)
     tiles = [Tile(f"{len(corpus):,}", _many(len(corpus), "record"), "record files of the corpus")]
     if looked.wells:
         plates = len(looked.wells)
@@ -47,23 +47,33 @@ def overview(corpus: Corpus, looked: Survey, run: Run) -> Overview:
     if objects:
         total = sum(objects.values())
         tiles.append(Tile(f"{total:,}", _many(total, "object"), f"in the truth of {len(objects)} records"))
-    guesses = corpus.guesses()
+    guesses = sorted({r.guess for r in run.rows})
     tiles.append(Tile(str(len(guesses)), "guess" if len(guesses) == 1 else "guesses", ", ".join(guesses)))
     known = sum(n for size, n in looked.pixels.items() if size != "unknown")
     looked_at = sum(looked.pixels.values())
     tiles.append(Tile(f"{known} of {looked_at}", "pixel sizes known", "images as they were read"))
     sentences = [] if n_truth else ["No record is annotated, so nothing could be scored."]
-    for (task, split), rows in boards(run.rows).items():
-        if split != "all":
-            continue
-        head = headline(rows)
-        best = head.places[0][1]
-        label = dict(head.columns).get(head.by, head.by)
-        sentences.append(
-            f"{task}: best of {len(rows)} is {best.guess}, {label} {cell(best.score(head.by))} "
-            f"over {best.n_records} {_many(best.n_records, 'record')}."
-        )
+    sentences += _sentences(run)
     return Overview(tuple(tiles), tuple(sentences))
+
+
+def _sentences(run: Run) -> list[str]:
+    """For each task which guess is best, and how it fares on what no part of a split may train on."""
+    out = []
+    found = boards(run.rows)
+    for task in dict.fromkeys(t for t, _ in found):
+        shown = different({s: rows for (t, s), rows in found.items() if t == task})
+        first = next(iter(shown.values()))
+        head = headline(first)
+        best, label = head.places[0][1], dict(head.columns).get(head.by, head.by)
+        said = f"{task}: {best.guess} is best of {len(first)}, with a {label} of {cell(best.score(head.by))}"
+        said += f" over {best.n_records} {_many(best.n_records, 'record')}"
+        for split, rows in shown.items():
+            own = next((r for r in rows if r.guess == best.guess), None)
+            if own is not None and own is not best and not split.endswith("/train"):
+                said += f"; {split} {cell(own.score(head.by))}"
+        out.append(f"{said}.")
+    return out
 
 
 def warnings(corpus: Corpus, run: Run, leaks: Mapping[str, Sequence[Leak]]) -> list[str]:
@@ -92,7 +102,7 @@ def notes(corpus: Corpus, run: Run, looked: Survey) -> list[str]:
     """Gaps and oddities, one line each."""
     out = [f"Known issue: {x}" for x in corpus.study.known_issues]
     out += _listed([str(f) for f in run.failures], "more records could not be scored")
-    guesses = {g: truth_of(g) for g in corpus.guesses()}
+    guesses = {g: truth_of(g) for g in dict.fromkeys(r.guess for r in run.rows)}
     for guess, truth in guesses.items():
         lacking = [n for n, e in corpus.entries.items() if truth in e.layers and guess not in e.layers]
         if lacking:

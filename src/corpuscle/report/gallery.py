@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,10 +88,16 @@ def plates(corpus: Corpus, looked: Survey, run: Run) -> list[Plot]:
             maps.setdefault(plate, {})[well] = (value, told if objects else f"well {well}: {fields}")
     most = max((v for wells in maps.values() for v, _ in wells.values() if v is not None), default=1.0)
     what = "objects" if objects else "fields"
+    size = plots.plate_size(w for wells in looked.wells.values() for w in wells)
     return [
-        Plot(name, plots.plate(name, wells, what=what, most=most), f"{what} of {len(wells)} wells")
+        Plot(name, plots.plate(name, wells, what=what, most=most, size=size), _source(what, wells))
         for name, wells in maps.items()
     ]
+
+
+def _source(what: str, wells: Mapping[str, tuple[float | None, str]]) -> str:
+    known = [v for v, _ in wells.values() if v is not None]
+    return f"{sum(known):g} {what} in {len(known)} well{'s' * (len(known) != 1)}"
 
 
 def spread(looked: Survey, run: Run) -> list[Plot]:

@@ -11,11 +11,11 @@ from corpuscle.bench.bootstrap import Score
 
 SHOWN = (
     ("f1@.50", "F1 at IoU 0.5"),
-    ("mean_f1", "mean F1, 0.50 to 0.95"),
+    ("mean_f1", "mean F1"),
     ("pq", "PQ"),
     ("aji_plus", "AJI+"),
-    ("recall@.50[25-100px]", "recall, 25 to 100 px"),
-    ("dsb_map", "mean AP (DSB 2018)"),
+    ("recall@.50[25-100px]", "recall 25–100 px"),
+    ("dsb_map", "DSB 2018 score"),
     ("pixel_iou", "IoU of foreground"),
     ("pixel_dice", "Dice"),
     ("pixel_precision", "precision of pixels"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from corpuscle.core import Box, Image, truth_of
+from corpuscle.core import Image, truth_of
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.corpus.layout import primary
 from corpuscle.errors import CorpuscleError
@@ -98,8 +98,7 @@ def ranked(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 def _crop(name: str, planes: _Planes, fault: worst.Fault) -> Overlay:
     side = planes.guess if fault.kind in ("merged", "invented") else planes.truth
-    box = worst.box_of(side, fault.label, margin=MARGIN, least=CROP)
-    box = _bounded(box)
+    box = worst.box_of(side, fault.label, margin=MARGIN, least=CROP, most=LARGEST)
     cut = box.slices
     title = (
         f"record {name}, {'guess' if side is planes.guess else 'truth'} object {fault.label}, "
@@ -124,12 +123,6 @@ def _crop(name: str, planes: _Planes, fault: worst.Fault) -> Overlay:
         caption,
         title,
     )
-
-
-def _bounded(box: Box) -> Box:
-    """The middle of a box that is too large to show."""
-    start = tuple(a + max(0, b - a - LARGEST) // 2 for a, b in zip(box.start, box.stop, strict=True))
-    return Box(start, tuple(min(b, a + LARGEST) for a, b in zip(start, box.stop, strict=True)))
 
 
 def _planes(corpus: Corpus, name: str, guess: str) -> _Planes | None:

@@ -55,6 +55,7 @@ def render(
         "warnings": findings.warnings(corpus, run, leaks),
         "leaks": leaks,
         "splits": corpus.splits(),
+        "audited": corpus.splits(absent=True),
         "sheet": gallery.sheet(corpus, run),
         "plates": gallery.plates(corpus, looked, run),
         "spread": gallery.spread(looked, run),

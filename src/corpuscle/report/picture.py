@@ -14,6 +14,8 @@ from corpuscle.errors import CorpuscleError
 from corpuscle.formats import png
 from corpuscle.ops import clean
 
+GAMMA = 0.6
+
 
 def plane(image: Image, *, level: int = 0) -> NDArray[Any]:
     """One level of an image in (y, x): the first channel, the first time, the middle of z."""
@@ -27,9 +29,10 @@ def plane(image: Image, *, level: int = 0) -> NDArray[Any]:
 
 
 def stretched(data: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels as 8 bits, percentiles 0.1 to 99.9 over the whole range."""
+    """Pixels as 8 bits: percentiles 0.1 to 99.9 over the whole range, then raised to `GAMMA` to show the faint."""
     lo, hi = clean.percentiles(data)
-    return clean.normalise(data, lo=lo, hi=hi)
+    every = 255 * (np.arange(256) / 255) ** GAMMA
+    return np.asarray(np.rint(every).astype(np.uint8)[clean.normalise(data, lo=lo, hi=hi)])
 
 
 def small(image: Image, *, most: int) -> NDArray[Any]:

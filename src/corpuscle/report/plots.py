@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,20 +161,26 @@ def histogram(values: NDArray[np.float64], *, name: str, what: str, marks: Seque
     width, height, left, top = 620.0, 250.0, 44.0, 30.0
     hi = float(np.quantile(kept, 0.995)) if len(kept) else 1.0
     lo = min(0.0, float(kept.min(initial=0.0)))
-    shown = ticks(lo, max(hi, lo + 1e-9) * 1.0001, most=8)
-    bins = int(min(40, max(8, math.sqrt(len(kept)) * 1.5)))
-    edges = np.linspace(lo, max(hi, lo + 1), bins + 1)
-    if len(kept) and (kept == np.rint(kept)).all() and edges[-1] - edges[0] <= 60:
-        edges = np.arange(math.floor(edges[0]), math.ceil(edges[-1]) + 2) - 0.5
-    count, _ = np.histogram(np.minimum(kept, edges[-1]), edges)
-    x = Scale(float(edges[0]), float(edges[-1]), left, width - 8)
+    steps = ticks(lo, max(hi, lo + 1), most=int(min(44, max(16, math.sqrt(len(kept)) * 1.5))))
+    step = steps[1] - steps[0]
+    if len(kept) and (kept == np.rint(kept)).all():
+        step = max(1.0, round(step))
+    edges = np.arange(math.floor(lo / step), math.floor(hi / step) + 2) * step
+    above = int(np.count_nonzero(kept >= edges[-1]))
+    count, _ = np.histogram(np.minimum(kept, edges[-1] - step / 2), edges)
+    x = Scale(float(edges[0]), float(edges[-1]), left, width - 18)
     y = Scale(0, float(max(1, count.max(initial=1))), height - 44, top)
     shapes = left_axis(y, left, right=x.stop, name=what, marks=[v for v in ticks(0, y.hi, most=5) if v == int(v)])
     for a, b, n in zip(edges[:-1].tolist(), edges[1:].tolist(), count.tolist(), strict=True):
         if n:
-            told = f"{n} {what} of {number(round(a, 2))} to {number(round(b, 2))}"
+            till = (
+                f"to below {number(round(b, 2))}"
+                if b < edges[-1] or not above
+                else f"and more, {above} of them from {b:g}"
+            )
+            told = f"{n} {what} of {number(round(a, 2))} {till}"
             shapes.append(rect(x(a) + 0.5, y(n), x(b) - x(a) - 1, y(0) - y(n), fill=COLOURS[0], title=told))
-    shapes += bottom_axis(x, y.start, top=top, name=name, marks=shown, grid=False)
+    shapes += bottom_axis(x, y.start, top=top, name=name, marks=ticks(x.lo, x.hi, most=9), grid=False)
     for value, label in marks:
         shapes.append(line(x(value), top - 6, x(value), y.start, colour=INK, width=1.2, title=label))
         shapes.append(text(x(value) + 5, top - 2, label, size=11))
@@ -197,35 +203,50 @@ def brightness(rows: Sequence[Brightness], *, channel: str) -> str:
     return figure(width, height, shapes, label=f"percentiles 0.1 and 99.9 of channel {channel} in {len(rows)} records")
 
 
-def plate(name: str, wells: Mapping[str, tuple[float | None, str]], *, what: str, most: float) -> str:
-    """A plate seen from above: each well has a value, None where it is not known, and words for its tooltip.
+def plate_size(wells: Iterable[str]) -> tuple[int, int]:
+    """Rows and columns of the smallest plate in use that has all these wells.
 
-    The plate is as large as the smallest one in use that holds the wells; `most` is the value of the darkest colour.
+    >>> plate_size(["A01", "H12"]), plate_size(["I01"])
+    ((8, 12), (16, 24))
     """
-    places = {w: (ord(w[0]) - ord("A"), int(w[1:]) - 1) for w in wells if re.fullmatch(r"[A-Z][0-9]+", w)}
-    most_row = max((r for r, _ in places.values()), default=0)
-    most_column = max((c for _, c in places.values()), default=0)
-    rows, columns = next((p for p in PLATES if most_row < p[0] and most_column < p[1]), (most_row + 1, most_column + 1))
+    places = [_place(w) for w in wells if _place(w)]
+    row, column = (max((p[i] for p in places if p), default=0) for i in (0, 1))
+    return next((p for p in PLATES if row < p[0] and column < p[1]), (row + 1, column + 1))
+
+
+def _place(well: str) -> tuple[int, int] | None:
+    match = re.fullmatch(r"([A-Z])([0-9]{1,3})", well)
+    return (ord(match[1]) - ord("A"), int(match[2]) - 1) if match and int(match[2]) else None
+
+
+def plate(
+    name: str, wells: Mapping[str, tuple[float | None, str]], *, what: str, most: float, size: tuple[int, int]
+) -> str:
+    """A plate of `size` rows and columns from above: each well has a value, None where unknown, and words to point at.
+
+    `most` is the value of the darkest colour.
+    """
+    at = {place: w for w in wells if (place := _place(w))}
+    rows, columns = size
     cell, left, top = 22.0 if columns > 12 else 36.0, 22.0, 44.0
     shapes = [text(0, 14, name, bold=True)]
     shapes += [text(left + cell * (c + 0.5), top - 6, str(c + 1), anchor="middle", colour=QUIET, size=10)
                for c in range(columns)]  # fmt: skip
     shapes += [text(left - 7, top + cell * (r + 0.5) + 4, chr(ord("A") + r), anchor="end", colour=QUIET, size=10)
                for r in range(rows)]  # fmt: skip
-    at = {v: k for k, v in places.items()}
     for r in range(rows):
         for c in range(columns):
             x, y = left + cell * c, top + cell * r
             if (r, c) not in at:
-                shapes.append(rect(x + 1, y + 1, cell - 2, cell - 2, fill="#fafbfc", edge=GRID, r=3))
+                shapes.append(rect(x + 1, y + 1, cell - 2, cell - 2, fill="#ffffff", edge=GRID, r=3))
                 continue
             value, told = wells[at[r, c]]
             fill = "#ffffff" if value is None else _shade(value / most if most else 0)
             shapes.append(rect(x + 1, y + 1, cell - 2, cell - 2, fill=fill, edge="#8b98a5", r=3, title=told))
             if value is not None:
                 pale = value > most * 0.5
-                size = 9 if columns > 12 else 11
-                shapes.append(text(x + cell / 2, y + cell / 2 + 4, number(value), anchor="middle", size=size,
+                small = 9 if columns > 12 else 11
+                shapes.append(text(x + cell / 2, y + cell / 2 + 4, number(value), anchor="middle", size=small,
                                    colour="#ffffff" if pale else INK))  # fmt: skip
     return figure(left + cell * columns + 4, top + cell * rows + 8, shapes, label=f"plate {name}: {what} by well")
 

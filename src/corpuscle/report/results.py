@@ -15,6 +15,7 @@ from corpuscle.report.headline import Headline, audited, boards, different, head
 from corpuscle.report.overlays import Overlay
 
 ALL = "all"
+RATED = ("splits", "merges")
 RECORDS = 500
 """The table of records shows the worst of them, up to this many."""
 
@@ -32,11 +33,15 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """Everything measured for one task; boards come in pairs where an audited split stands beside its published one."""
+    """Everything measured for one task; what an audit left of a part stands right after that part.
+
+    `counts` are rows of whole numbers, one for each guess, over all records; empty where the task counts no objects.
+    """
 
     name: str
     metric: str
-    boards: tuple[tuple[Board, ...], ...]
+    boards: tuple[Board, ...]
+    counts: tuple[tuple[str, tuple[str, ...]], ...]
     plots: tuple[Plot, ...]
 
 
@@ -113,36 +118,53 @@ def _best(by: Mapping[tuple[str, str], Sequence[Row]], task: str | None) -> str 
 
 
 def _task(task: str, by_split: Mapping[str, list[Row]], colour: Mapping[str, str]) -> TaskResult:
-    pairs = []
-    for split in by_split:
-        if published(split) in by_split and published(split) != split:
-            continue
-        twin = audited(split)
-        pairs.append(tuple(_board(s, by_split[s]) for s in (split, twin) if s in by_split))
-    return TaskResult(task, next(iter(by_split.values()))[0].metric, tuple(pairs), tuple(_plots(by_split, colour)))
+    shown = different(by_split)
+    order = [s for first in shown if published(first) == first for s in dict.fromkeys((first, audited(first)))]
+    tables = tuple(_board(s, shown[s]) for s in order if s in shown)
+    drawn = _plots({s: shown[s] for s in order if s in shown}, colour)
+    metric = tables[0].head.places[0][1].metric
+    return TaskResult(task, metric, tables, tuple(_counts(tables[0])), tuple(drawn))
+
+
+def _counts(board: Board) -> list[tuple[str, tuple[str, ...]]]:
+    """Objects in truth and guess, splits and merges, and empty records, of each guess."""
+    rows = []
+    for _, row in board.head.places:
+        value = {s.metric: s.value for s in row.scores if s.average == "micro"}
+        if not {"n_truth", "splits", "merges"} <= set(value):
+            return []
+        hundred = value["n_truth"] / 100 or math.nan
+        rate = [f"{value[k]:.0f}" + (f" ({value[k] / hundred:.1f})" if hundred == hundred else "") for k in RATED]
+        empty = (
+            f"{value['empty_correct'] * value['n_empty']:.0f} of {value['n_empty']:.0f}" if value["n_empty"] else "–"
+        )
+        bias = "–" if math.isnan(value["count_bias"]) else f"{100 * value['count_bias']:+.1f} %"
+        rows.append((row.guess, (f"{value['n_truth']:.0f}", f"{value['n_guess']:.0f}", bias, *rate, empty)))
+    return rows
 
 
 def _board(split: str, rows: Sequence[Row]) -> Board:
     head = headline(rows)
     first = head.places[0][1]
     score = first.score(head.by)
-    flags = "; ".join(f"{r.guess}: {flag}" for r in rows for flag in r.flags)
-    return Board(split, head, first.n_records, score.n_groups, flags or score.note)
+    return Board(split, head, first.n_records, score.n_groups, score.note)
 
 
-def _plots(by_split: Mapping[str, list[Row]], colour: Mapping[str, str]) -> list[Plot]:
-    first = next(iter(by_split.values()))
+def _plots(shown: Mapping[str, list[Row]], colour: Mapping[str, str]) -> list[Plot]:
+    first = next(iter(shown.values()))
     head = headline(first)
-    shown = {s: [r for _, r in headline(rows).places] for s, rows in different(by_split).items()}
+    ranked = {s: [r for _, r in headline(rows).places] for s, rows in shown.items()}
+    by_object = any(s.metric == "mean_f1" for s in first[0].scores)
+    labels = dict(head.columns)
     out = []
-    for metric, label in head.columns[:2]:
-        svg = plots.scores(shown, metric, name=label, colour=colour)
-        out.append(Plot(label, svg, "micro average; groups drawn whole 1000 times for the intervals"))
-    if any(s.metric == "mean_f1" for s in first[0].scores):
-        ranked = [r for _, r in head.places]
-        where = f"all {ranked[0].n_records} records" if ranked[0].split == ALL else ranked[0].split
-        out.append(Plot("F1 by how strictly outlines must agree", plots.curves(ranked, colour=colour), where))
-        out.append(Plot("Recall by size of object", plots.sizes(ranked, colour=colour), f"at IoU 0.5, {where}"))
+    for metric in ("f1@.50", "mean_f1") if by_object else (head.by,):
+        svg = plots.scores(ranked, metric, name=labels[metric], colour=colour)
+        out.append(Plot(labels[metric], svg, "Micro averages with 95 % intervals, groups drawn whole 1000 times."))
+    if by_object:
+        split, rows = next(iter(ranked.items()))
+        where = f"All {rows[0].n_records} records" if split == ALL else split
+        out.append(Plot("F1 by how strictly outlines must agree", plots.curves(rows, colour=colour), f"{where}."))
+        out.append(Plot("Recall by size of object", plots.sizes(rows, colour=colour), f"{where}, at IoU 0.5."))
     return out
 
 

@@ -72,18 +72,18 @@ def faults(truth: NDArray[Any], guess: NDArray[Any]) -> list[Fault]:
     ]
 
 
-def box_of(labels: NDArray[Any], label: int, *, margin: int, least: int) -> Box:
-    """The object's bounding box, grown to at least `least` pixels a side, within the array."""
-    rows, columns = np.nonzero(labels == label)
-    sides = []
-    for at, full in ((rows, labels.shape[0]), (columns, labels.shape[1])):
-        lo, hi = int(at.min()) - margin, int(at.max()) + 1 + margin
-        wider = max(0, least - (hi - lo))
-        lo, hi = lo - wider // 2, hi + wider - wider // 2
-        lo, hi = (0, min(full, hi - lo)) if lo < 0 else (lo, hi)
-        lo, hi = (max(0, full - (hi - lo)), full) if hi > full else (lo, hi)
-        sides.append((lo, hi))
-    return Box((sides[0][0], sides[1][0]), (sides[0][1], sides[1][1]))
+def box_of(labels: NDArray[Any], label: int, *, margin: int, least: int, most: int) -> Box:
+    """A square around the object, of `least` to `most` pixels a side, moved into the array where it would stick out."""
+    places = np.nonzero(labels == label)
+    extent = max(int(at.max()) - int(at.min()) + 1 for at in places)
+    side = min(most, max(least, extent + 2 * margin))
+    start, stop = [], []
+    for at, full in zip(places, labels.shape, strict=True):
+        middle = (int(at.min()) + int(at.max()) + 1) // 2
+        first = max(0, min(middle - side // 2, full - side))
+        start.append(first)
+        stop.append(min(full, first + side))
+    return Box(tuple(start), tuple(stop))
 
 
 def _present(labels: NDArray[Any]) -> list[int]:

@@ -74,7 +74,7 @@ def oval(area: float, aspect: float) -> NDArray[np.float32]:
     """
     a, b = np.sqrt(area / np.pi * aspect), np.sqrt(area / np.pi / aspect)
     t = np.arange(ANGLES) * (2 * np.pi / ANGLES)
-    return (a * b / np.hypot(b * np.cos(t), a * np.sin(t))).astype(np.float32)
+    return np.asarray(a * b / np.hypot(b * np.cos(t), a * np.sin(t)), np.float32)
 
 
 def dented(radii: NDArray[np.float32], rng: np.random.Generator, *, dents: float) -> NDArray[np.float32]:
@@ -84,11 +84,14 @@ def dented(radii: NDArray[np.float32], rng: np.random.Generator, *, dents: float
     height = dents * rng.standard_normal((5, 1)) / k**0.8
     wave = np.exp((height * np.cos(k * t + rng.uniform(0, 2 * np.pi, (5, 1)))).sum(0))
     out = radii * wave
-    return (out * np.sqrt(np.mean(np.square(radii)) / np.mean(np.square(out)))).astype(np.float32)
+    return np.asarray(out * np.sqrt(np.mean(np.square(radii)) / np.mean(np.square(out))), np.float32)
 
 
 def spindle(nucleus: Outline, rng: np.random.Generator, *, times: float, aspect: float) -> Outline:
-    """The outline of a cell body about its nucleus: some `times` its area (large nuclei have less), drawn out into one to four tips."""
+    """The outline of a cell body about its nucleus, drawn out into one to four tips.
+
+    It encloses `times` the nucleus's area, and less where the nucleus is large.
+    """
     area = times * nucleus.area * (1500 / nucleus.area) ** 0.4
     body = dented(oval(area, aspect), rng, dents=0.12)
     t = np.arange(ANGLES) * (2 * np.pi / ANGLES)
@@ -104,7 +107,7 @@ def spindle(nucleus: Outline, rng: np.random.Generator, *, times: float, aspect:
 
 
 def polar(outline: Outline, *, margin: float, step: int = 1) -> tuple[tuple[int, int], NDArray[Any], NDArray[Any]]:
-    """The corner of a patch about an outline, and at each of its pixels the distance from the centre and the radius there.
+    """A patch about an outline: its corner, and for each pixel the distance from the centre and the radius that way.
 
     `step` is the size of a patch's pixel; corner, distances and radii then count in such pixels.
     """
@@ -122,14 +125,8 @@ def polar(outline: Outline, *, margin: float, step: int = 1) -> tuple[tuple[int,
     return corner, np.hypot(y, x), radius
 
 
-def covered(outline: Outline, *, margin: float) -> Patch:
-    """How much of each pixel the outline encloses, 0 to 1, sharp but for one pixel's width."""
-    corner, distance, radius = polar(outline, margin=margin)
-    return Patch(corner, np.clip(radius - distance + 0.5, 0, 1).astype(np.float32))
-
-
 def dome(outline: Outline, *, sigma: float, flat: float) -> tuple[Patch, Patch]:
-    """The light of a lens-shaped body of brightness 1, and the cover that its outline casts, both blurred by `sigma` px.
+    """The light of a lens-shaped body of brightness 1, and the cover of its outline, both blurred by `sigma` px.
 
     Brightness follows thickness: ``(1 - (r / R)²) ** flat``, so 0 is a slab and 0.5 an ellipsoid.
     """
@@ -141,7 +138,7 @@ def dome(outline: Outline, *, sigma: float, flat: float) -> tuple[Patch, Patch]:
 
 
 def body(outline: Outline, *, step: int, slope: float, power: float) -> Patch:
-    """The light of a cell body of brightness 1 at its centre, thinning to nothing at its edge, on a grid `step` px coarse."""
+    """The light of a cell body, 1 at its centre and thinning to nothing at its edge, on a grid `step` px coarse."""
     corner, distance, radius = polar(outline, margin=2, step=step)
     inside = np.minimum(distance / np.maximum(radius, 0.5), 1)
     return Patch(corner, ((1 - inside**slope) ** power).astype(np.float32))

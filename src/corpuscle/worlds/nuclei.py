@@ -22,6 +22,11 @@ UM_PER_PX = 0.454
 """A 20x objective and a camera binned by two."""
 
 _CAMERA = Camera(gain=1.2)
+_STUDY = {
+    "title": "A simulated plate of stained nuclei",
+    "description": "Computed images of cell nuclei as an automated microscope would take them, with their truth.",
+    "licences": {part: {"spdx": "CC0-1.0", "source": "simulated"} for part in ("images", "annotations")},
+}
 _README = """Simulated: every image in this folder was computed, none was taken.
 
 <plate>/<plate>_<well>f<field>d0.C01    nuclear stain, 12 bits in 16
@@ -77,10 +82,10 @@ def image(site: Site) -> Field:
 
 
 def write(raw: Path, *, size: str = "small", seed: int = 0) -> None:
-    """Write a world's raw files: a folder per plate, the truth of annotated fields, `split.json` and `README.txt`.
+    """Write a world's raw files: a folder per plate, with the truth of annotated fields.
 
-    The same size and seed give the same bytes. Raises SettingsError, before anything is written, when the folder
-    holds files that are none of this world's.
+    Beside them lie `split.json`, `study.json` and `README.txt`. The same size and seed give the same bytes.
+    Raises SettingsError, before anything is written, when the folder holds files that are none of this world's.
     """
     sites = plan(size, seed=seed)
     raw = Path(raw)
@@ -100,11 +105,12 @@ def write(raw: Path, *, size: str = "small", seed: int = 0) -> None:
             (folder / f"{site.name}d0_objects.png").write_bytes(colours)
     split = {part: [f"{s.name}d0" for s in sites if s.part == part] for part in PARTS}
     (raw / "split.json").write_text(json.dumps(split, indent=1) + "\n", encoding="utf-8")
+    (raw / "study.json").write_text(json.dumps(_STUDY, indent=1) + "\n", encoding="utf-8")
     (raw / "README.txt").write_text(_README.format(size=size, seed=seed), encoding="utf-8")
 
 
 def write_scale(raw: Path, n: int, *, seed: int = 0) -> None:
-    """Write `n` C01 files of 512 x 512 px, each with noise of its own, as fast as a disk takes them: for tests of scale.
+    """Write `n` C01 files of 512 x 512 px, each with pixels of its own, fast enough for tests of scale.
 
     A dozen scenes, turned and mirrored, are exposed again and again; 16 fields to a well, so one plate holds 6144.
     There is no truth and no second channel. Raises SettingsError for a negative count or seed.
@@ -112,8 +118,8 @@ def write_scale(raw: Path, n: int, *, seed: int = 0) -> None:
     if n < 0 or seed < 0:
         raise SettingsError(f"a count and a seed are 0 or more, not {n} and {seed}", rule="world-seed")
     side, views = 512, 8
-    rng = np.random.default_rng([seed, n])
-    scenes = [_scene(side, rng) for _ in range(min(12, -(-n // views)))]
+    rng = np.random.default_rng([seed, 384])
+    scenes = [_scene(side, np.random.default_rng([seed, 384, k])) for k in range(min(12, -(-n // views)))]
     # Windows of one long strip of noise, begun anywhere, stand for fresh noise at a tenth of its cost.
     noise = rng.standard_normal(4 * side * side, dtype=np.float32)
     head = c01.encode(np.zeros((side, side), np.uint16), um_per_px=UM_PER_PX, compressed=False)[: -2 * side * side]
@@ -136,10 +142,10 @@ def write_scale(raw: Path, n: int, *, seed: int = 0) -> None:
 
 
 def outlines(counts: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """What a vendor's analysis leaves in its overlay: 1-px outlines, 13 where an object was counted, 2 where it was not.
+    """What a vendor's analysis leaves in its overlay: 1-px outlines, 13 of objects it counted and 2 of others.
 
-    It thresholds halfway between the field's median and its brightest thousandth, and rejects what touches the
-    border or is below 300 px².
+    It thresholds a third of the way from the field's median to its brightest thousandth, and does not count what
+    touches the border or is below 300 px².
     """
     smooth = blur(counts, 2.0)
     level = np.median(smooth)
@@ -183,12 +189,11 @@ def _turned(pixels: Light, k: int) -> Light:
 
 
 def _refuse_strangers(raw: Path, sites: tuple[Site, ...]) -> None:
-    names = {s.name for s in sites}
-    for path in sorted(raw.rglob("*")) if raw.is_dir() else ():
-        ours = (
-            path.name in ("split.json", "README.txt") or path.name.split("d0")[0].split("d1")[0].split("o1")[0] in names
-        )
-        if path.is_file() and not ours:
+    """Two worlds in one folder would be taken for one plate."""
+    ends = ("d0.C01", "d1.C01", "o1.C01", "d0_objects.png")
+    ours = {f"{site.name}{end}" for site in sites for end in ends} | {"split.json", "study.json", "README.txt"}
+    for path in raw.rglob("*") if raw.is_dir() else ():
+        if path.is_file() and path.name not in ours and not path.name.startswith("."):
             raise SettingsError(
                 "the folder holds files of something else", where=path, fix="name an empty folder", rule="world-folder"
             )

@@ -38,7 +38,7 @@ class Camera:
     full: int = 4095
 
     def expose(self, electrons: NDArray[Any], rng: np.random.Generator) -> NDArray[np.uint16]:
-        """Counts of one exposure to an expected number of electrons per pixel: shot and read noise, offset, clipping."""
+        """Counts of one exposure: shot noise of the expected electrons per pixel, read noise, offset, clipping."""
         caught = rng.poisson(np.maximum(electrons, 0.0)).astype(np.float32)
         caught += self.read * rng.standard_normal(caught.shape, dtype=np.float32)
         return self.counts(caught)
@@ -94,7 +94,7 @@ def _spread(image: Light, sigma: float) -> Light:
 
 
 def grain(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> Light:
-    """Smooth noise of standard deviation 1 with structure some `sigma` pixels wide: chromatin, mottle, a trembling hand."""
+    """Smooth noise of standard deviation 1, `sigma` pixels coarse: chromatin, mottle, a trembling hand."""
     step = max(1, int(sigma // 2))
     small = rng.standard_normal([-(-n // step) for n in shape], dtype=np.float32)
     out = ndimage.gaussian_filter(small, sigma / step, mode="wrap", truncate=2.5, output=np.float32)

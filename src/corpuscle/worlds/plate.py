@@ -1,4 +1,4 @@
-"""The plan of a plate: which wells and fields there are, how their cells grow, who is annotated, and how they are split."""
+"""The plan of a plate: its wells and fields, how their cells grow, and how the annotated ones are split."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Size:
 
 SIZES: Mapping[str, Size] = MappingProxyType(
     {
-        "tiny": Size(side=256, plates=1, wells=5, fields=2, leaks=2, bare=1, channels=2),
+        "tiny": Size(side=256, plates=1, wells=6, fields=2, leaks=2, bare=1, channels=2),
         "small": Size(side=736, plates=1, wells=12, fields=2, leaks=3, bare=1, channels=2),
         "real": Size(side=1104, plates=5, wells=35, fields=1, leaks=5, bare=5, channels=2),
         "plate384": Size(side=512, plates=1, wells=20, fields=1, leaks=4, bare=364),
@@ -106,7 +106,7 @@ def plan(size: str = "small", *, seed: int = 0) -> tuple[Site, ...]:
 
     >>> sites = plan("tiny", seed=3)
     >>> len(sites), sites[0].part in PARTS, len({s.name for s in sites})
-    (12, True, 12)
+    (14, True, 14)
     """
     if size not in SIZES:
         raise SettingsError(f"no world is called {size!r}", fix=f"one of {', '.join(SIZES)}", rule="world-size")

@@ -49,7 +49,7 @@ class Slide:
         self._claims[there][mine] = full[mine]
 
     def truth(self) -> NDArray[np.int32]:
-        """Objects 1..n in the order they were drawn: of each its largest 8-connected piece, if that is `SMALLEST` or more."""
+        """Objects 1..n in the order they were drawn, each its largest 8-connected piece of `SMALLEST` px² or more."""
         out = np.zeros_like(self._labels)
         n = 0
         for k, where in enumerate(ndimage.find_objects(self._labels), 1):

@@ -77,9 +77,9 @@ class _Plane:
 
     def _number(self, pixels: NDArray[Any]) -> NDArray[np.int64]:
         """A number for each piece that no other piece of the plane has; -1 for background."""
-        names, plain = np.unique(pixels, return_inverse=True)
-        plain = plain.reshape(pixels.shape) + (0 if len(names) and names[0] == 0 else 1)
-        local = np.asarray(label(plain, background=0, connectivity=pixels.ndim), np.int64)
+        plain = pixels.view(np.int64) if pixels.dtype == np.uint64 else pixels.astype(np.int64, copy=False)
+        found: Any = label(plain, background=0, connectivity=pixels.ndim)  # type: ignore[no-untyped-call]
+        local = np.asarray(found, np.int64)
         n = int(local.max(initial=0))
         values = np.zeros(n + 1, pixels.dtype)
         values[local] = pixels

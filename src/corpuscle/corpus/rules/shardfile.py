@@ -80,7 +80,7 @@ def _shard(file: BinaryIO, n: int, nbytes: int) -> tuple[str, str] | None:
     index = np.frombuffer(raw[:-4], "<u8")
     if google_crc32c.value(raw[:-4]) != struct.unpack("<I", raw[-4:])[0]:
         # A flipped byte leaves all but one number of the index as it must be; of a torn file, other bytes are read.
-        if _strange(index, size - tail) <= 1:
+        if _strange(index, size - tail) <= min(n, 2):
             return "chunk-checksum", "the index does not fit its checksum"
         return "shard-torn", "there is no index at its end: it was cut off"
     taken, bad = 0, []

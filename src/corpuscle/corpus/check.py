@@ -1,0 +1,172 @@
+"""Every problem of a corpus on disk, found in one go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from corpuscle.blocks.engines.outcome import Engine, Outcome, attempt
+from corpuscle.corpus.entry import Entry
+from corpuscle.corpus.layout import INDEX, RECORD, SPLITS, Layout
+from corpuscle.corpus.rules import header, plate, record, strays
+from corpuscle.corpus.rules.problem import RULES, Problem
+from corpuscle.corpus.rules.record import Report
+from corpuscle.errors import CorpusError
+
+__all__ = ["RULES", "Problem", "check"]
+
+_ROOT = frozenset({"path-outside", "record-duplicate", "record-fields", "record-format", "json-torn", "file-missing"})
+
+
+def check(root: Path, *, engine: Engine | None = None) -> tuple[Problem, ...]:
+    """Every problem of the corpus in a folder, sorted by place; none for a sound one.
+
+    A fault is told once, by the rule that names it best: a checksum is complained of only where nothing more can be
+    said of the file, and what follows from a fault elsewhere is left out. Images are read chunk by chunk.
+
+    Parameters
+    ----------
+    engine
+        What checks the records, one to a unit; left out, this process. The answer is the same.
+
+    Raises
+    ------
+    CorpusError
+        There is no corpus here.
+    """
+    layout = Layout(Path(root).absolute())
+    if not layout.corpus.is_file():
+        raise CorpusError("there is no corpus here", where=root, fix="name a folder that holds corpus.json")
+    top = header.read(layout)
+    if top.foreign:
+        return tuple(top.problems)
+    folders = sorted(layout.relative(p.parent) for p in layout.records.glob(f"??/*/{RECORD}"))
+    reports = _agreeing(_records(layout, folders, engine))
+    entries = {r.folder: r.entry for r in reports if r.entry is not None}
+    header.judge(top, layout, parts=_parts(entries.values()))
+    told = plate.check(layout, entries)
+    reports = [_excused(r) if r.folder in told.astray else r for r in reports]
+    found = [*top.problems, *told.problems, *(p for r in reports for p in r.problems)]
+    for r in reports:
+        gone = [p for p in r.away if not told.explains(p)]
+        found += [Problem("layer-missing", p, "a layer is not there that its record lists") for p in gone]
+    found += _derived(layout, top, reports, told)
+    return tuple(sorted(set(found), key=lambda p: p.order))
+
+
+def _records(layout: Layout, folders: Sequence[str], engine: Engine | None) -> list[Report]:
+    work = _Check(layout)
+    outcomes: Iterable[Outcome[str]] = (
+        engine.map(work, folders) if engine else (attempt(work, folder, tries=1) for folder in folders)
+    )
+    reports = []
+    for done in outcomes:
+        if done.error is not None:
+            failed = Problem("check-failed", f"{done.unit}/{RECORD}", done.error.message, done.error.fix)
+            reports.append(Report(done.unit, problems=(failed,)))
+        else:
+            reports.append(done.value)
+    return sorted(reports, key=lambda r: r.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """The work of one unit."""
+
+    layout: Layout
+
+    def __call__(self, folder: str) -> Report:
+        return record.check(self.layout, folder)
+
+
+def _agreeing(reports: list[Report]) -> list[Report]:
+    """The reports with what only shows beside one another: records of one name, tables that lack a column."""
+    names = Counter(r.entry.name for r in reports if r.entry is not None)
+    wanted: dict[tuple[str, str], Counter[tuple[str, ...]]] = {}
+    for r in reports:
+        for layer, columns in r.columns.items():
+            wanted.setdefault(layer, Counter())[columns] += 1
+    return [_twice(r, names) if r.entry is not None else r for r in (_lacking(r, wanted) for r in reports)]
+
+
+def _twice(report: Report, names: Mapping[str, int]) -> Report:
+    entry = report.entry
+    if entry is None or names[entry.name] < 2:
+        return report
+    if not any(p.rule == "slug-mismatch" for p in report.problems):
+        return report
+    said = f"another record is called {entry.name!r} too"
+    twice = Problem("record-duplicate", f"{report.folder}/{RECORD}", said, "remove one of them")
+    return Report(report.folder, problems=(twice,))
+
+
+def _lacking(report: Report, wanted: Mapping[tuple[str, str], Counter[tuple[str, ...]]]) -> Report:
+    """A report that says which columns a table lacks that other records' tables of the same step have."""
+    problems = list(report.problems)
+    for layer, columns in report.columns.items():
+        others = wanted[layer]
+        usual = max(others, key=lambda c: (others[c], len(c), c))
+        lacking = [c for c in usual if c not in columns]
+        if not lacking or report.entry is None:
+            continue
+        place = report.entry.layers[layer[0]].path
+        if not any(p.place == place for p in problems):
+            continue
+        problems = [p for p in problems if p.place != place]
+        said = f"no column {', '.join(lacking)}, as other records have in {layer[0]}"
+        problems.append(Problem("column-missing", place, said))
+    return replace(report, problems=tuple(problems))
+
+
+def _excused(report: Report) -> Report:
+    """The report of a record whose groups are wrong: that says already that its file was changed."""
+    kept = tuple(p for p in report.problems if p.rule != "record-checksum")
+    return replace(report, problems=kept, astray=True)
+
+
+def _parts(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Which parts of the corpus need a licence."""
+    layers = [(n, le) for e in entries for n, le in e.layers.items() if not le.made.fingerprint]
+    return ("images",) if any(le.kind == "image" for _, le in layers) else ()
+
+
+def _derived(layout: Layout, top: header.Header, reports: list[Report], told: plate.Told) -> Iterator[Problem]:
+    """Problems of what is computed from the records, as far as it does not follow from theirs."""
+    entries = {r.entry.name: r.entry for r in reports if r.entry is not None}
+    sound = all(r.sealed for r in reports)
+    index, wrong = header.table(layout, INDEX, ("record", "slug", "layers", "digest"))
+    found = list(wrong)
+    absent = header.missing(index, set(entries), {r.folder for r in reports}) if index is not None else []
+    for name, slug in absent:
+        said = f"the index lists the record {name!r}, which is not there"
+        found.append(Problem("record-missing", f"records/{slug[-8:-6]}/{slug}", said))
+    if index is not None and sound and not absent:
+        found += header.stale(index, entries)
+    known = set(entries) | (set(index["record"].tolist()) if index is not None else set())
+    splits, wrong = header.table(layout, SPLITS, ("scheme", "record", "part"))
+    found += wrong
+    if splits is not None and index is not None:
+        found += header.splits(splits, known)
+    places = {p.place for p in found}
+    names = {n: n in places or told.explains(n) for n in top.files}
+    if sound and not absent and not any(p.rule.startswith("study-") or "licence" in p.rule for p in top.problems):
+        found += header.digests(top, entries)
+    if not top.written and top.body and not top.problems and not any(p.rule == "corpus-digest" for p in found):
+        found.append(Problem("corpus-checksum", "corpus.json", "was changed since it was written", "build again"))
+    found += header.seals(top, layout, names)
+    found += _strays(layout, reports, sound=sound and not absent)
+    for place in plate.previews(layout):
+        found += plate.preview(layout, place)
+    if sound and not found and not top.problems and not told.problems:
+        found += header.readme(layout)
+    yield from found
+
+
+def _strays(layout: Layout, reports: list[Report], *, sound: bool) -> Iterator[Problem]:
+    yield from strays.top(layout)
+    yield from strays.records(layout, {r.folder for r in reports})
+    fields = {le.path for r in reports if r.entry is not None for le in r.entry.layers.values()}
+    if sound:
+        yield from strays.plates(layout, fields, set(plate.previews(layout)))

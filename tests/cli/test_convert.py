@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from corpuscle import formats
+from corpuscle.cli.convert import convert, run_convert
+from corpuscle.core import Channel, Image, Space
+from corpuscle.errors import FormatError, SettingsError
+from corpuscle.formats import c01, omezarr, png
+from corpuscle.ops import clean
+
+RNG = np.random.default_rng(5)
+PIXELS = RNG.integers(90, 4000, (40, 30)).astype(np.uint16)
+
+
+@pytest.fixture
+def plate_file(tmp_path: Path) -> Path:
+    path = tmp_path / "p_B03f02d1.C01"
+    path.write_bytes(c01.encode(PIXELS, um_per_px=0.5))
+    return path
+
+
+def pixels(path: Path) -> np.ndarray:
+    record = formats.read(path)
+    return np.squeeze(next(x for x in record.layers.values() if isinstance(x, Image)).read())
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.png", "a.npy", "a.C01", "a.DIB", "a.ome.tiff", "a b\nü.png"])
+def test_the_pixels_arrive(plate_file: Path, name: str) -> None:
+    dst = plate_file.with_name(name)
+    convert(plate_file, dst)
+    assert (pixels(dst) == PIXELS).all()
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_labels_go_along_into_zarr(tmp_path: Path, version: str) -> None:
+    image = Image(PIXELS, Space("yx", scale=(0.5, 0.5)))
+    labels = Image((PIXELS > 2000).astype(np.int32), image.space, labels_of="raw")
+    omezarr.write(image, tmp_path / "a.zarr")
+    omezarr.write_labels(labels, tmp_path / "a.zarr", name="nuclei")
+    done = convert(tmp_path / "a.zarr", tmp_path / "b.zarr", version=version)
+    back = formats.read(tmp_path / "b.zarr")
+    assert done.layers == ("raw", "nuclei")
+    assert done.losses == ()
+    assert (back.image("nuclei").read() == labels.read()).all()
+    assert back.image("nuclei").labels_of == "raw"
+    assert (tmp_path / "b.zarr" / (".zattrs" if version == "0.4" else "zarr.json")).exists()
+    lost = convert(tmp_path / "a.zarr", tmp_path / "c.npy").losses
+    assert {x.what: x.items for x in lost}["layers"] == ("nuclei",)
+
+
+def test_what_is_lost_is_told(plate_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dst = plate_file.with_name("a.png")
+    run_convert(plate_file, dst, scene=None, version="0.5", normalise=False, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    lost = {x["what"]: x["items"] for x in told["losses"]}
+    assert lost == {"channels": ["d1"], "axes": ["c"], "scale": ["y 0.5", "x 0.5"]}
+    run_convert(plate_file, dst.with_name("b.npy"), scene=None, version="0.5", normalise=False, as_json=False)
+    out = capsys.readouterr().out
+    assert "lost" in out
+    assert "bits 16" in out
+
+
+def test_normalised_once_and_never_again(plate_file: Path) -> None:
+    lo, hi = clean.percentiles(PIXELS)
+    once, twice = plate_file.with_name("once.png"), plate_file.with_name("twice.png")
+    assert convert(plate_file, once, normalise=True).stretched == {"p_lo": lo, "p_hi": hi}
+    assert (pixels(once) == clean.normalise(PIXELS)).all()
+    facts = formats.read(once).facts
+    assert (facts["p_lo"].value, facts["p_hi"].value, facts["normalised"].value) == (lo, hi, True)
+    assert convert(once, twice, normalise=True).stretched == {}
+    assert once.read_bytes() == twice.read_bytes()
+
+
+def test_16_bits_that_say_they_are_normalised_stay(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png.encode(PIXELS, texts={"normalised": True}))
+    assert convert(tmp_path / "a.png", tmp_path / "b.png", normalise=True).stretched == {}
+    assert (pixels(tmp_path / "b.png") == PIXELS).all()
+
+
+def test_a_constant_image_is_normalised_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.C01").write_bytes(c01.encode(np.full((4, 4), 7, np.uint16)))
+    convert(tmp_path / "a.C01", tmp_path / "b.png", normalise=True)
+    assert pixels(tmp_path / "b.png").max() == 0
+
+
+def test_each_channel_has_its_own_limits(tmp_path: Path) -> None:
+    data = np.stack([PIXELS, PIXELS // 3])
+    image = Image(data, Space("cyx"), (Channel("dapi"), Channel("actin")))
+    omezarr.write(image, tmp_path / "a.zarr")
+    done = convert(tmp_path / "a.zarr", tmp_path / "b.zarr", normalise=True)
+    assert set(done.stretched) == {"p_lo_dapi", "p_hi_dapi", "p_lo_actin", "p_hi_actin"}
+    assert (pixels(tmp_path / "b.zarr") == np.stack([clean.normalise(x) for x in data])).all()
+
+
+def test_nothing_is_overwritten(plate_file: Path) -> None:
+    dst = plate_file.with_name("a.png")
+    dst.write_text("mine")
+    with pytest.raises(SettingsError, match="already"):
+        convert(plate_file, dst)
+    assert dst.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "error"),
+    [("a.xyz", "0.5", FormatError), ("a.zarr", "0.3", SettingsError), ("no/a.png", "0.5", SettingsError)],
+)
+def test_what_cannot_be_meant_is_refused(plate_file: Path, name: str, version: str, error: type[Exception]) -> None:
+    before = sorted(plate_file.parent.iterdir())
+    with pytest.raises(error):
+        convert(plate_file, plate_file.parent / name, version=version)
+    assert sorted(plate_file.parent.iterdir()) == before
+
+
+def test_a_torn_source_leaves_nothing(plate_file: Path) -> None:
+    plate_file.write_bytes(plate_file.read_bytes()[:-30])
+    before = sorted(plate_file.parent.iterdir())
+    for name in ("a.zarr", "a.png", "a.npy"):
+        with pytest.raises(FormatError):
+            convert(plate_file, plate_file.with_name(name))
+    assert sorted(plate_file.parent.iterdir()) == before
