@@ -49,10 +49,7 @@ docs: $(STAMPS)/docs  ## the documentation, into site/
 	@echo "open $(CURDIR)/site/index.html in a browser"
 
 bench: $(STAMPS)/test  ## measure speed and memory; see docs/benchmarks.md
-	@for script in benchmarks/*.py; do \
-	  case $$script in */_*|*/__*) continue;; esac; \
-	  echo "== $$script"; $(BIN)/python $$script || exit 1; \
-	done
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## remove what make has made, .venv included
 	rm -rf $(VENV) $(DEMO) $(DEMO).ledger site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

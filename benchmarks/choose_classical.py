@@ -34,7 +34,7 @@ from corpuscle.ops.segment import gauss_otsu, local_watershed, otsu_components, 
 THRESHOLDS = tuple(round(k * 0.05, 2) for k in range(10, 20))
 SIZES = (0, 25, 100, 1000, 2100, 10**9)
 DEFAULT = {
-    "outline": 0.46,
+    "outline": 0.48,
     "contrast": 0.6,
     "edge": 3.0,
     "neck": 0.85,
@@ -43,7 +43,7 @@ DEFAULT = {
     "least": 0.1,
 }
 TRIED = {
-    "outline": (0.42, 0.5),
+    "outline": (0.42, 0.45, 0.51, 0.54),
     "contrast": (0.5, 0.7),
     "edge": (2.0, 4.0),
     "neck": (0.8, 0.9),

@@ -9,9 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import corpuscle
 from corpuscle.blocks.engines.local import Local
 from corpuscle.core import Box
-from corpuscle.corpus.corpus import Corpus
 from corpuscle.recipe import build
 from corpuscle.recipes import load
 
@@ -28,7 +28,7 @@ def main(folder: Path) -> None:
     print(f"{receipt.done} layers and records made, {len(receipt.failures)} failures")
 
     # A corpus is a folder. Opening it reads next to nothing; printing it shows what there is.
-    corpus = Corpus.open(folder / "corpus")
+    corpus = corpuscle.open(folder / "corpus")
     print(corpus)
 
     # A record is one field of one well, with named layers.

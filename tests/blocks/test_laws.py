@@ -49,7 +49,7 @@ def by_first_voxel(labels: NDArray[Any]) -> NDArray[np.int64]:
     for n, k in enumerate(sorted(range(len(ids)), key=lambda k: first[k] if ids[k] else -1)):
         rank[int(ids[k])] = n if 0 in ids else n + 1
     rank[0] = 0
-    return np.vectorize(rank.__getitem__, otypes=[np.int64])(labels)
+    return np.asarray(np.vectorize(rank.__getitem__, otypes=[np.int64])(labels), np.int64)
 
 
 @pytest.mark.parametrize("reach", [1, 2, 3])

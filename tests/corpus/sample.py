@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from corpuscle.blocks.shelf import Made
-from corpuscle.core import Channel, Graph, Image, Licence, Record, Shape, Shapes, Space, Study, Table
+from corpuscle.core import Channel, Graph, Image, Layer, Licence, Record, Shape, Shapes, Space, Study, Table
 from corpuscle.corpus.complete import complete, write_splits
 from corpuscle.corpus.corpus import write_header
 from corpuscle.corpus.shelf import DiskShelf
@@ -45,9 +45,9 @@ def field(plate: str, well: str, name: str, seed: int) -> Record:
     edges = np.array([[i, i + 1] for i in range(len(labels) - 1)])
     graph = Graph.of(space.without("c"), centres, label=labels)
     graph = Graph(graph.axes, graph.positions, edges, graph.node_props, {"w": edges[:, 0] * 0.5}, graph.units)
-    drawn = Shapes("yx", (Shape("box", np.array([[1.0, 2], [30, 40]]), label="region"),))
+    drawn = Shapes(("y", "x"), (Shape("box", np.array([[1.0, 2], [30, 40]]), label="region"),))
     groups = {"plate": plate, "well": well, "field": name}
-    layers = {"raw": raw, "nuclei": truth, "objects": table, "neighbours": graph, "regions": drawn}
+    layers: dict[str, Layer] = {"raw": raw, "nuclei": truth, "objects": table, "neighbours": graph, "regions": drawn}
     return Record(f"{plate}_{well}{name}", groups, layers)
 
 

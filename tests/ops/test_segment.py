@@ -123,7 +123,7 @@ def test_a_bean_is_one() -> None:
 
 
 def test_a_faint_object_beside_a_bright_one_is_found() -> None:
-    img, truth = discs((96, 96), [(40, 28, 12, 3000), (40, 62, 12, 700), (76, 60, 12, 2000)], noise=5)
+    img, truth = discs((96, 96), [(40, 28, 12, 2400), (40, 62, 12, 900), (76, 60, 12, 2000)], noise=5)
     assert overlap(truth, local_watershed(img)).min() > 0.85
 
 

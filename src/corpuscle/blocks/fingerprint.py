@@ -9,7 +9,7 @@ import importlib.metadata
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def describe(op: Callable[..., Any]) -> dict[str, Any]:
     """An op as JSON: its name, what is bound to it, and the hash of the code behind it."""
     f = function(op)
     module = f.__module__
-    return {"name": f"{module}:{f.__qualname__}", "with": plain(bound(op)), "code": code_hash(module)}
+    return {"name": f"{module}:{f.__qualname__}", "with": plain(bound(op)), "code": code_hash(module, f.__qualname__)}
 
 
 def plain(value: Any) -> Any:
@@ -60,7 +60,11 @@ def plain(value: Any) -> Any:
         return repr(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"type": type(value).__name__, "code": code_hash(type(value).__module__), **fields}
+        return {
+            "type": type(value).__name__,
+            "code": code_hash(type(value).__module__, type(value).__qualname__),
+            **fields,
+        }
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -77,33 +81,64 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def code_hash(module: str) -> str:
-    """SHA-256 over the source of a module and every own module it imports, directly or not.
+def code_hash(module: str, name: str) -> str:
+    """SHA-256 over a function or class, what it uses of its own module, and the own modules it imports from.
 
-    The text is compared as parsed code, so a comment or a docstring changes nothing.
+    Code is compared as parsed, so a comment or a docstring changes nothing. A module that is
+    imported counts whole, with all that it imports in turn; of the module the function stands in,
+    only what the function reaches counts, so that one op of a recipe may change and leave the others.
     """
     seen: dict[str, str] = {}
-    _gather(module, seen)
+    path = _source(module)
+    if path is None:
+        return hashlib.sha256(f"{module}:{name}".encode()).hexdigest()
+    tree = _bare(ast.parse(path.read_text()))
+    defined = _defined(tree)
+    imported = _imported(tree)
+    wanted, reached = [name.split(".")[0]], set[str]()
+    while wanted:
+        if (this := wanted.pop()) in reached:
+            continue
+        reached.add(this)
+        if this in imported:
+            _gather(imported[this], seen)
+        for node in defined.get(this, ()):
+            seen[f"{module}:{this}"] = seen.get(f"{module}:{this}", "") + _hash(node)
+            wanted += [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
+            for inner in _imported(node).values():
+                _gather(inner, seen)
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
 
 def _gather(module: str, seen: dict[str, str]) -> None:
+    """A module and every own module that it imports, directly or not."""
     if module in seen:
         return
+    seen[module], imports = _module(module)
+    for name in imports:
+        _gather(name, seen)
+
+
+@cache
+def _module(module: str) -> tuple[str, tuple[str, ...]]:
+    """The hash of a module's own code, and the own modules that it imports."""
     path = _source(module)
     if path is None:
-        seen[module] = "no source"
-        return
-    tree = ast.parse(path.read_text())
-    seen[module] = hashlib.sha256(ast.dump(_bare(tree)).encode()).hexdigest()
-    for name in _own_imports(tree):
-        _gather(name, seen)
+        return "no source", ()
+    tree = _bare(ast.parse(path.read_text()))
+    return _hash(tree), tuple(sorted(set(_imported(tree).values())))
+
+
+def _hash(node: ast.AST) -> str:
+    return hashlib.sha256(ast.dump(node).encode()).hexdigest()
 
 
 def _source(module: str) -> Path | None:
     if module == "__main__":  # a script: its op is fingerprinted by the file it stands in
         path = getattr(sys.modules[module], "__file__", None)
         return Path(path) if path else None
+    if module.split(".")[0] == PACKAGE:
+        return _own(module)
     spec = importlib.util.find_spec(module)
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
@@ -111,32 +146,54 @@ def _source(module: str) -> Path | None:
 def _bare(tree: ast.Module) -> ast.Module:
     """The code without its docstrings."""
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
+        match node:
+            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
     return tree
 
 
-def _own_imports(tree: ast.Module) -> Iterable[str]:
-    found: set[str] = set()
+def _defined(tree: ast.Module) -> dict[str, list[ast.AST]]:
+    """What each name at the top of a module is made of."""
+    out: dict[str, list[ast.AST]] = {}
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            out.setdefault(node.name, []).append(node)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                for n in ast.walk(target):
+                    if isinstance(n, ast.Name):
+                        out.setdefault(n.id, []).append(node)
+    return out
+
+
+def _imported(tree: ast.AST) -> dict[str, str]:
+    """Own modules by the names under which a piece of code imports them, or something from them."""
+    out: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {a.name for a in node.names if a.name.split(".")[0] == PACKAGE}
+            for a in node.names:
+                if a.name.split(".")[0] == PACKAGE and a.name != PACKAGE:
+                    out[a.asname or PACKAGE] = a.name
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
             for a in node.names:
                 below = f"{node.module}.{a.name}"
-                found.add(below if _is_module(below) else node.module)
-    return sorted(found - {PACKAGE})
+                if _is_module(below):
+                    out[a.asname or a.name] = below
+                elif node.module != PACKAGE:
+                    out[a.asname or a.name] = node.module
+    return out
+
+
+def _is_module(name: str) -> bool:
+    return _own(name) is not None
 
 
 @cache
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+def _own(name: str) -> Path | None:
+    """The file of a module of this package, found without importing anything."""
+    base = Path(__file__).parent.parent.joinpath(*name.split(".")[1:])
+    for path in (base.with_name(base.name + ".py"), base / "__init__.py"):
+        if name.split(".")[0] == PACKAGE and path.is_file():
+            return path
+    return None

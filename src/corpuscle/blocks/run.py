@@ -47,6 +47,8 @@ def run(steps: Sequence[Step], shelf: Shelf, conditions: Conditions, *, names: S
     """
     names = list(shelf.names()) if names is None else list(names)
     receipt = Receipt()
+    if not names:
+        return receipt
     for part in _runs(steps):
         if isinstance(part, Chain):
             stage = ", ".join(w for s in part.steps for w in writes(s))

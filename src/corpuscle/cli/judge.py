@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from corpuscle.bench.board import Row
 from corpuscle.bench.bootstrap import Score
 from corpuscle.bench.kept import latest
 from corpuscle.bench.run import Run, benchmark, keep
@@ -27,6 +28,10 @@ from corpuscle.store.atomic import write_bytes
 if TYPE_CHECKING:
     from corpuscle.bench.task import Task
 
+
+SHORT = {"f1@.50": "F1@.50", "mean_f1": "mean F1", "pq": "PQ", "aji_plus": "AJI+", "dsb_map": "DSB mAP",
+         "recall@.50[25-100px]": "R 25-100 px"}  # fmt: skip
+"""Scores as a narrow terminal has room for them."""
 
 NO_LEVEL = ("name", "duplicate", "overlap", "adjacent")
 """Kinds of leak that are no level of the groups."""
@@ -152,14 +157,18 @@ def board(run: Run) -> None:
     for task in dict.fromkeys(t for t, _ in found):
         for split, some in different({s: rows for (t, s), rows in found.items() if t == task}).items():
             head = headline(some)
-            rows = [
-                (place or "-", row.guess, row.n_records, *(_cell(row.score(m)) for m, _ in head.columns))
-                for place, row in head.places
-            ]
-            columns = ("", "guess", "records", *(metric for metric, _ in head.columns))
-            show.table(columns, rows, title=f"{task}, {split} ({some[0].metric})")
+            most = max(r.n_records for r in some)
+            rows = [(place or "-", _name(row, most), *(_cell(row.score(m)) for m, _ in head.columns))
+                    for place, row in head.places]  # fmt: skip
+            columns = ("", "guess", *(SHORT.get(metric, metric) for metric, _ in head.columns))
+            title = f"{task}, {split}: {most} record{'s' * (most != 1)} ({some[0].metric})"
+            show.table(columns, rows, title=title)
     for warning in dict.fromkeys(f"{row.guess}: {flag}" for row in run.rows for flag in row.flags):
         print(f"warning: {warning}")
+
+
+def _name(row: Row, most: int) -> str:
+    return row.guess if row.n_records == most else f"{row.guess} ({row.n_records} only)"
 
 
 def _cell(score: Score) -> str:

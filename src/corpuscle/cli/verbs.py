@@ -8,11 +8,9 @@ from pathlib import Path
 from corpuscle.blocks.engines.local import Local
 from corpuscle.cli import show
 from corpuscle.cli.app import setting
-from corpuscle.cli.judge import bench_and_keep, write_report
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.errors import CorpuscleError
 from corpuscle.recipe import build, configured
-from corpuscle.recipe.forecast import forecast
 from corpuscle.recipes import load
 
 
@@ -39,6 +37,8 @@ NOTES = frozenset({"channel-missing", "mask-overlap"})
 
 def run_demo(name: str, directory: Path, *, size: str, workers: int | None, as_json: bool) -> int:
     """Fake, build, bench, report."""
+    from corpuscle.cli.judge import bench_and_keep, write_report
+
     recipe = load(name)
     raw, root, page = directory / "raw", directory / "corpus", directory / "report.html"
     if not raw.exists():
@@ -56,6 +56,8 @@ def run_demo(name: str, directory: Path, *, size: str, workers: int | None, as_j
 
 def run_plan(name: str, raw: Path, *, memory: float | None, workers: int | None, as_json: bool) -> None:
     """Say what a build would take; a PlanError where it cannot fit."""
+    from corpuscle.recipe.forecast import forecast
+
     recipe = load(name)
     with Local(workers) as engine:
         told = forecast(recipe, raw, workers=engine.workers, memory=None if memory is None else int(memory * 1e9))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from corpuscle.blocks.engines.outcome import Engine, Outcome, attempt
+from corpuscle.core import truth_of
 from corpuscle.corpus.entry import Entry
 from corpuscle.corpus.layout import INDEX, RECORD, SPLITS, Layout
 from corpuscle.corpus.rules import header, plate, record, strays
@@ -16,8 +17,6 @@ from corpuscle.corpus.rules.record import Report
 from corpuscle.errors import CorpusError
 
 __all__ = ["RULES", "Problem", "check"]
-
-_ROOT = frozenset({"path-outside", "record-duplicate", "record-fields", "record-format", "json-torn", "file-missing"})
 
 
 def check(root: Path, *, engine: Engine | None = None) -> tuple[Problem, ...]:
@@ -87,8 +86,15 @@ def _agreeing(reports: list[Report]) -> list[Report]:
     wanted: dict[tuple[str, str], Counter[tuple[str, ...]]] = {}
     for r in reports:
         for layer, columns in r.columns.items():
-            wanted.setdefault(layer, Counter())[columns] += 1
-    return [_twice(r, names) if r.entry is not None else r for r in (_lacking(r, wanted) for r in reports)]
+            wanted.setdefault(_alike(r, layer), Counter())[columns] += 1
+    return [_twice(_lacking(r, wanted), names) for r in reports]
+
+
+def _alike(report: Report, layer: str) -> tuple[str, str]:
+    """What tables of the same columns have in common: the name, whichever guess it is about, and the op."""
+    assert report.entry is not None, "only a record that was read has tables"
+    op = report.entry.layers[layer].made.step.get("op", {})
+    return truth_of(layer), str(op.get("name", "")) if isinstance(op, Mapping) else ""
 
 
 def _twice(report: Report, names: Mapping[str, int]) -> Report:
@@ -106,16 +112,16 @@ def _lacking(report: Report, wanted: Mapping[tuple[str, str], Counter[tuple[str,
     """A report that says which columns a table lacks that other records' tables of the same step have."""
     problems = list(report.problems)
     for layer, columns in report.columns.items():
-        others = wanted[layer]
+        others = wanted[_alike(report, layer)]
         usual = max(others, key=lambda c: (others[c], len(c), c))
         lacking = [c for c in usual if c not in columns]
         if not lacking or report.entry is None:
             continue
-        place = report.entry.layers[layer[0]].path
+        place = report.entry.layers[layer].path
         if not any(p.place == place for p in problems):
             continue
         problems = [p for p in problems if p.place != place]
-        said = f"no column {', '.join(lacking)}, as other records have in {layer[0]}"
+        said = f"no column {', '.join(lacking)}, as other tables of its kind have"
         problems.append(Problem("column-missing", place, said))
     return replace(report, problems=tuple(problems))
 
@@ -128,8 +134,8 @@ def _excused(report: Report) -> Report:
 
 def _parts(entries: Iterable[Entry]) -> tuple[str, ...]:
     """Which parts of the corpus need a licence."""
-    layers = [(n, le) for e in entries for n, le in e.layers.items() if not le.made.fingerprint]
-    return ("images",) if any(le.kind == "image" for _, le in layers) else ()
+    kinds = {le.kind for e in entries for le in e.layers.values() if not le.made.fingerprint}
+    return tuple(part for part, kind in (("images", "image"), ("annotations", "labels")) if kind in kinds)
 
 
 def _derived(layout: Layout, top: header.Header, reports: list[Report], told: plate.Told) -> Iterator[Problem]:
@@ -149,24 +155,21 @@ def _derived(layout: Layout, top: header.Header, reports: list[Report], told: pl
     found += wrong
     if splits is not None and index is not None:
         found += header.splits(splits, known)
-    places = {p.place for p in found}
-    names = {n: n in places or told.explains(n) for n in top.files}
     if sound and not absent and not any(p.rule.startswith("study-") or "licence" in p.rule for p in top.problems):
         found += header.digests(top, entries)
     if not top.written and top.body and not top.problems and not any(p.rule == "corpus-digest" for p in found):
         found.append(Problem("corpus-checksum", "corpus.json", "was changed since it was written", "build again"))
-    found += header.seals(top, layout, names)
-    found += _strays(layout, reports, sound=sound and not absent)
     for place in plate.previews(layout):
-        found += plate.preview(layout, place)
+        wrong = plate.preview(layout, place)
+        told.explained |= {place} if wrong else set()
+        found += wrong
+    places = {p.place for p in found}
+    found += header.seals(top, layout, lambda name: name in places or told.explains(name))
+    found += strays.top(layout)
+    found += strays.records(layout, {r.folder for r in reports})
+    if sound and not absent:
+        fields = {le.path for e in entries.values() for le in e.layers.values()}
+        found += strays.plates(layout, fields, {"/".join(p.place.split("/")[:2]) for p in told.problems})
     if sound and not found and not top.problems and not told.problems:
         found += header.readme(layout)
     yield from found
-
-
-def _strays(layout: Layout, reports: list[Report], *, sound: bool) -> Iterator[Problem]:
-    yield from strays.top(layout)
-    yield from strays.records(layout, {r.folder for r in reports})
-    fields = {le.path for r in reports if r.entry is not None for le in r.entry.layers.values()}
-    if sound:
-        yield from strays.plates(layout, fields, set(plate.previews(layout)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from corpuscle.core import Study, Table
 from corpuscle.core.plate import parse
-from corpuscle.corpus.corpus import Corpus, corpus_digest, made_digests, write_header
+from corpuscle.corpus.corpus import Corpus, corpus_digest, write_header
 from corpuscle.corpus.entry import Entry
 from corpuscle.corpus.layout import INDEX, README, SPLITS, Layout
 from corpuscle.corpus.shelf import DiskShelf
@@ -25,7 +25,8 @@ def complete(root: Path, recipe: str, study: Study, splits: Iterable[Split] = ()
     layout = Layout(root)
     entries = {e.name: e for e in DiskShelf(root).entries()}
     write_plates(layout, entries)
-    write_table(layout, INDEX, index(entries))
+    if entries:
+        write_table(layout, INDEX, index(entries))
     found = {s.scheme: resolved(s, entries) for s in splits}
     absent = {**absent_of(root), **{k: _absent(s, entries) for k, s in found.items()}}
     if found:
@@ -36,7 +37,6 @@ def complete(root: Path, recipe: str, study: Study, splits: Iterable[Split] = ()
         study,
         digest=corpus_digest(study, entries),
         records=len(entries),
-        made=made_digests(entries),
         absent={k: v for k, v in absent.items() if v},
         files=sealed(layout),
     )
@@ -74,7 +74,7 @@ def resolved(split: Split, entries: Mapping[str, Entry]) -> Split:
 
 def absent_of(root: Path) -> dict[str, dict[str, list[str]]]:
     """Per scheme and part, the names of imported splits that have no record here."""
-    told = Corpus(root).header.get("absent", {})
+    told = Corpus(root).header.get("absent", {}) if Layout(root).corpus.exists() else {}
     return dict(told) if isinstance(told, Mapping) else {}
 
 

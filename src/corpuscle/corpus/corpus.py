@@ -8,15 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from corpuscle.core import Image, Licence, Person, Record, Study
+from corpuscle.blocks.shelf import Made
+from corpuscle.core import Image, Layer, Licence, Person, Record, Study, truth_of
 from corpuscle.corpus.entry import Entry, checksum
 from corpuscle.corpus.layout import FORMAT, Layout
 from corpuscle.corpus.shelf import DiskShelf
 from corpuscle.corpus.split import Split
-from corpuscle.errors import CorpusError, RecordMissing, extra_missing
+from corpuscle.errors import CorpusError, RecordMissing, SettingsError, extra_missing
 from corpuscle.store import parquet
 from corpuscle.store.atomic import read_json, write_json
-from corpuscle.store.digest import of_json
+from corpuscle.store.digest import of_json, of_layer
 
 
 class Item(Record):
@@ -127,6 +128,23 @@ class Corpus:
         r = self.shelf.record(name)
         return Item(r.name, r.groups, r.layers, r.facts, r.frames)
 
+    def put(self, name: str, layer: str, value: Layer) -> None:
+        """Add a guess of your own to a record, or another in its place: ``corpus.put("r1", "nuclei@mine", labels)``.
+
+        Truth and raw pixels come from a recipe and are never written over; a SettingsError says so.
+        The guess carries the digest of what it holds for a fingerprint.
+        """
+        truth = truth_of(layer)
+        if truth == layer:
+            raise SettingsError(f"{layer!r} is no guess", where=name, fix=f"call it {layer}@mine", rule="put-truth")
+        record = self[name]
+        if isinstance(value, Image) and truth in record.layers and value.shape != record.image(truth).shape:
+            why = f"{value.shape} where {truth} is {record.image(truth).shape}"
+            raise SettingsError(why, where=f"{name}/{layer}", rule="put-shape")
+        mark = Made(of_json({"put": of_layer(value)}), {}, step={"op": {"name": "put by hand"}})
+        self.shelf.put(record.with_layer(layer, value), [layer], mark)
+        self.__dict__.pop("entries", None)
+
     def splits(self, *, absent: bool = False) -> dict[str, Split]:
         """The splits that the corpus carries, by scheme; with `absent`, also names that only the imported list has."""
         path = self.layout.root / "splits.parquet"
@@ -149,7 +167,7 @@ class Corpus:
 
     def __repr__(self) -> str:
         told = f"<corpus {self.study.title!r}: {len(self)} records, digest {self.digest[:12] or 'none yet'}>"
-        rows = [(e.name, ", ".join(e.layers)) for e in list(self.entries.values())[:8]]
+        rows = [(e.name if e.name.isprintable() else repr(e.name), ", ".join(e.layers)) for e in list(self.entries.values())[:8]]
         width = max((len(n) for n, _ in rows), default=0)
         more = [f"  ... and {len(self) - 8} more"] if len(self) > 8 else []
         return "\n".join([told, *(f"  {n:<{width}}  {layers}" for n, layers in rows), *more])

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import google_crc32c
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -166,6 +165,8 @@ def chunk(values: NDArray[Any], shape: tuple[int, ...], *, labels: bool) -> byte
         full = np.zeros(shape, values.dtype)
         full[tuple(slice(0, n) for n in values.shape)] = values
         values = full
+    import imagecodecs  # tens of megabytes, which reading does not need
+
     plain = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     if labels:
         return bytes(imagecodecs.zstd_encode(plain.tobytes(), level=LEVEL))

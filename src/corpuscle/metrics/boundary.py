@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from corpuscle.core import Layer
 from corpuscle.metrics.labels import check, pairs
@@ -110,5 +109,7 @@ def outline(labels: NDArray[Any]) -> NDArray[np.bool_]:
 def _near(edge: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, ...]:
     if not other.any() or not edge.any():
         return (0,) * len(REACHES)
+    from scipy.ndimage import distance_transform_edt
+
     far = distance_transform_edt(~other)[edge]
     return tuple(int(np.count_nonzero(far <= reach)) for reach in REACHES)

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from corpuscle.metrics.labels import check
 
@@ -130,6 +128,9 @@ def _solve(truth: Ints, guess: Ints, gain: Floats) -> NDArray[np.bool_]:
     # A column of its own for each row, of gain 0, lets the row stay single. A stored 0 would be no edge,
     # so 1 is added to every gain, which moves no optimum: each row takes exactly one column.
     single = np.arange(len(rows))
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
     weights = csr_array(
         (
             1 + np.concatenate([gain, np.zeros(len(rows))]),

@@ -47,17 +47,19 @@ def background(
     cell = positive(detail, "detail") if detail is not None else reach / 2
     if pixels.size == 0:
         return pixels.copy()
-    cells = coarse.grid(pixels.shape, cell)
-    step = (pixels.shape[0] / cells[0], pixels.shape[1] / cells[1])
     base = pixels.min()
+    cells = coarse.grid(pixels.shape, cell)
     free = ~objects
-    weight = coarse.mean(free, cells)
-    value = coarse.mean((pixels - base) * free, cells)
-    total, seen = np.zeros_like(weight), np.zeros_like(weight)
-    for turn in range(3):
-        wide = [reach * 3**turn / s for s in step]
-        total += _FADE**turn * ndimage.gaussian_filter(value, wide)
-        seen += _FADE**turn * ndimage.gaussian_filter(weight, wide)
+    # Wider looks on coarser grids, so that they cost next to nothing.
+    looks = [(coarse.mean((pixels - base) * free, cells), coarse.mean(free, cells))]
+    for _ in range(2):
+        wider = coarse.grid(looks[-1][0].shape, 3)
+        looks.append((coarse.mean(looks[-1][0], wider), coarse.mean(looks[-1][1], wider)))
+    total, seen = np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)
+    for turn, (light, clear) in reversed(list(enumerate(looks))):
+        wide = [reach * 3**turn * k / n for k, n in zip(light.shape, pixels.shape, strict=True)]
+        total = ndimage.gaussian_filter(light, wide) + np.float32(_FADE) * coarse.fine(total, light.shape)
+        seen = ndimage.gaussian_filter(clear, wide) + np.float32(_FADE) * coarse.fine(seen, light.shape)
     known = seen > _FADE**4
     local = np.where(known, total / np.where(known, seen, 1), 0).astype(np.float32)
     return np.asarray(coarse.fine(local, pixels.shape) + base, np.float32)

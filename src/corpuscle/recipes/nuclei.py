@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -25,9 +25,8 @@ from corpuscle.formats.pairs import Pair, pairs, subject
 from corpuscle.metrics.boundary import boundary
 from corpuscle.metrics.instances import instances
 from corpuscle.metrics.pixels import pixels
-from corpuscle.ops import clean, contacts, illumination, measure, segment
+from corpuscle.ops import clean, measure
 from corpuscle.recipe import Found, Recipe, Source
-from corpuscle.worlds import nuclei as world
 
 PLATE = (".c01", ".dib")
 PICTURES = (".png", ".tif", ".tiff", ".npy")
@@ -232,10 +231,13 @@ def stain(image: Image, *, channel: int = 0) -> Image:
     return Image(data, space)
 
 
-def labelled(image: Image, *, method: Any, channel: int = 0, **settings: Any) -> Image:
-    """Objects of the nuclear stain, by a method of `corpuscle.ops.segment`."""
+def labelled(image: Image, *, method: str | Callable[..., Any], channel: int = 0, **settings: Any) -> Image:
+    """Objects of the nuclear stain, by a method of `corpuscle.ops.segment`, or any function of pixels."""
+    from corpuscle.ops import segment  # scipy and skimage, which a folder of bad files never needs
+
     plane = stain(image, channel=channel)
-    return Image(method(plane.read(), **settings), plane.space, labels_of="raw")
+    function = getattr(segment, method) if isinstance(method, str) else method
+    return Image(np.asarray(function(plane.read(), **settings)), plane.space, labels_of="raw")
 
 
 def measured(image: Image, labels: Image) -> Table:
@@ -258,6 +260,8 @@ def _spacing(image: Image) -> tuple[float, ...] | None:
 
 def neighbours(labels: Image) -> Graph:
     """A node per nucleus at its middle, an edge per pair that touches, with the length of their border."""
+    from corpuscle.ops import contacts
+
     data = labels.read()
     rows = measure.measure(data)
     ids = rows["label"]
@@ -270,6 +274,8 @@ def neighbours(labels: Image) -> Graph:
 
 def shading(images: Iterable[Image], *, fields: int = 400) -> Image:
     """The uneven light of a plate from its first `fields` fields, one profile per channel; the mean of each is 1."""
+    from corpuscle.ops import illumination
+
     kept = list(islice(images, fields))
     first = kept[0]
     channels = first.shape[first.space.index("c")] if "c" in first.space.axes else 1
@@ -280,6 +286,13 @@ def shading(images: Iterable[Image], *, fields: int = 400) -> Image:
     for axis in [a for a in space.axes if a not in "cyx"]:
         space = space.without(axis)
     return Image(data.astype(np.float32), space, first.channels)
+
+
+def fake(raw: Path, *, size: str = "small", seed: int = 0) -> None:
+    """A simulated plate in the true file layout: see `corpuscle.worlds.nuclei.write`."""
+    from corpuscle.worlds.nuclei import write
+
+    write(raw, size=size, seed=seed)
 
 
 STUDY = Study(
@@ -298,27 +311,27 @@ recipe = Recipe(
     study=STUDY,
     needs="a plate of .C01/.DIB; PNG with _objects.png; the DSB2018 layout, as a folder or zip; image and label TIFF",
     ingest=ingest,
-    fake=world.write,
+    fake=fake,
     splits=splits,
     steps=(
         Whole(partial(normalised, high=99.9), "raw", ("normalised", "intensity"), when=unscaled),
         Whole(measured, ("raw", "nuclei"), "objects"),
         Whole(neighbours, "nuclei", "neighbours"),
-        Whole(partial(labelled, method=segment.otsu_components, channel=0), "raw", "nuclei@otsu", when=annotated),
+        Whole(partial(labelled, method="otsu_components", channel=0), "raw", "nuclei@otsu", when=annotated),
         Whole(
-            partial(labelled, method=segment.gauss_otsu, channel=0, sigma=1.0),
+            partial(labelled, method="gauss_otsu", channel=0, sigma=1.0),
             "raw",
             "nuclei@gauss-otsu",
             when=annotated,
         ),
         Whole(
-            partial(labelled, method=segment.otsu_watershed, channel=0, sigma=1.0, apart=12.0),
+            partial(labelled, method="otsu_watershed", channel=0, sigma=1.0, apart=12.0),
             "raw",
             "nuclei@otsu-watershed",
             when=annotated,
         ),
         Whole(
-            partial(labelled, method=segment.local_watershed, channel=0),
+            partial(labelled, method="local_watershed", channel=0),
             "raw",
             "nuclei@local",
             when=partial(wanted, everywhere=False),

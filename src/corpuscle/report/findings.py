@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from corpuscle.bench.board import Row
 from corpuscle.bench.run import Run
 from corpuscle.core import truth_of
 from corpuscle.corpus.audit import SEVERITIES, Leak
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.report.gallery import counts
-from corpuscle.report.headline import boards, cell, different, headline
+from corpuscle.report.headline import boards, cell, different, headline, published
 from corpuscle.report.survey import Survey
 
 LISTED = 20
@@ -27,53 +28,54 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
+class Best:
+    """The best guess at a task: its score in each split of `Overview.splits`, '' where it has none."""
+
+    task: str
+    guess: str
+    of: int
+    score: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
-    """The corpus in a few numbers, and the result in a sentence or two."""
+    """The corpus in a few numbers, and the best guess at each task."""
 
     tiles: tuple[Tile, ...]
-    sentences: tuple[str, ...]
+    splits: tuple[str, ...]
+    best: tuple[Best, ...]
 
 
 def overview(corpus: Corpus, looked: Survey, run: Run) -> Overview:
-    """The numbers at the head of the page."""
+    """The numbers at the head of the page; of splits, those parts that nothing should be trained on."""
     objects = counts(run, looked)
-    n_wells = sum(len(w) for w in looked.wells.values())
-    n_truth = sum("@" not in row.name and row.kind == "labels" for row in looked.layers)
-    tiles = [Tile(f"{len(corpus):,}", _many(len(corpus), "record"), "record files of the corpus")]
-    if looked.wells:
-        plates = len(looked.wells)
-        tiles.append(Tile(f"{plates:,}", _many(plates, "plate"), "groups of the records"))
-        tiles.append(Tile(f"{n_wells:,}", _many(n_wells, "well"), "groups of the records"))
-    if objects:
-        total = sum(objects.values())
-        tiles.append(Tile(f"{total:,}", _many(total, "object"), f"in the truth of {len(objects)} records"))
+    n_records, n_plates = len(looked.acquired), len(looked.wells)
+    n_wells, total = sum(len(w) for w in looked.wells.values()), sum(objects.values())
     guesses = sorted({r.guess for r in run.rows})
-    tiles.append(Tile(str(len(guesses)), "guess" if len(guesses) == 1 else "guesses", ", ".join(guesses)))
     known = sum(n for size, n in looked.pixels.items() if size != "unknown")
-    looked_at = sum(looked.pixels.values())
-    tiles.append(Tile(f"{known} of {looked_at}", "pixel sizes known", "images as they were read"))
-    sentences = [] if n_truth else ["No record is annotated, so nothing could be scored."]
-    sentences += _sentences(run)
-    return Overview(tuple(tiles), tuple(sentences))
-
-
-def _sentences(run: Run) -> list[str]:
-    """For each task which guess is best, and how it fares on what no part of a split may train on."""
-    out = []
+    tiles = [Tile(f"{n_records:,}", _many(n_records, "record"), "records with something from the raw files")]
+    if n_plates:
+        tiles.append(Tile(f"{n_plates:,}", _many(n_plates, "plate"), "groups of the records"))
+        tiles.append(Tile(f"{n_wells:,}", _many(n_wells, "well"), "groups of the records"))
+    tiles.append(Tile(f"{total:,}", _many(total, "object"), f"in the truth of {len(objects)} records"))
+    tiles.append(Tile(str(len(guesses)), "guess" if len(guesses) == 1 else "guesses", ", ".join(guesses)))
+    told = f"{known} of {sum(looked.pixels.values())}"
+    tiles.append(Tile(told, "pixel sizes known", "the own image of each record that was looked into"))
     found = boards(run.rows)
-    for task in dict.fromkeys(t for t, _ in found):
-        shown = different({s: rows for (t, s), rows in found.items() if t == task})
-        first = next(iter(shown.values()))
-        head = headline(first)
-        best, label = head.places[0][1], dict(head.columns).get(head.by, head.by)
-        said = f"{task}: {best.guess} is best of {len(first)}, with a {label} of {cell(best.score(head.by))}"
-        said += f" over {best.n_records} {_many(best.n_records, 'record')}"
-        for split, rows in shown.items():
-            own = next((r for r in rows if r.guess == best.guess), None)
-            if own is not None and own is not best and not split.endswith("/train"):
-                said += f"; {split} {cell(own.score(head.by))}"
-        out.append(f"{said}.")
-    return out
+    by_task = {t: different({s: rows for (u, s), rows in found.items() if u == t}) for t, _ in found}
+    splits = [s for s in dict.fromkeys(s for shown in by_task.values() for s in shown) if not s.endswith("/train")]
+    splits.sort(key=lambda s: (s != "all", published(s), s != published(s)))
+    return Overview(tuple(tiles), tuple(splits), tuple(_best(t, shown, splits) for t, shown in by_task.items()))
+
+
+def _best(task: str, shown: Mapping[str, list[Row]], splits: Sequence[str]) -> Best:
+    first = next(iter(shown.values()))
+    head = headline(first)
+    guess = head.places[0][1].guess
+    own = {s: r for s, rows in shown.items() for r in rows if r.guess == guess}
+    cells = tuple(cell(own[s].score(head.by)) if s in own else "" for s in splits)
+    return Best(task, guess, len(first), dict(head.columns).get(head.by, head.by), cells)
 
 
 def warnings(corpus: Corpus, run: Run, leaks: Mapping[str, Sequence[Leak]]) -> list[str]:
@@ -93,6 +95,8 @@ def warnings(corpus: Corpus, run: Run, leaks: Mapping[str, Sequence[Leak]]) -> l
         out.append(f"{len(run.failures)} {_many(len(run.failures), 'record')} could not be scored; see the notes.")
     if any("identical" in f for f in flagged):
         out.append("A guess that equals its truth to the pixel was made from it, and its score means nothing.")
+    if not run.rows:
+        out.append("Nothing was scored: no record has both a truth and a guess at it.")
     if not corpus.digest:
         out.append("The corpus was never completed, so it has no digest: figures are bound to nothing.")
     return out
@@ -108,9 +112,10 @@ def notes(corpus: Corpus, run: Run, looked: Survey) -> list[str]:
         if lacking:
             out.append(f"{guess} is missing in {len(lacking)} annotated records, {lacking[0]!r} among them.")
     for truth in dict.fromkeys(guesses.values()):
-        bare = [n for n, e in corpus.entries.items() if truth not in e.layers]
+        bare = [n for n in looked.acquired if truth not in corpus.entries[n].layers]
         if bare:
-            out.append(f"{len(bare)} of {len(corpus)} records have no {truth}, {bare[0]!r} among them: none is scored.")
+            few = f"{len(bare)} of {len(looked.acquired)} records"
+            out.append(f"{few} have no {truth}, {bare[0]!r} among them, and were not scored.")
     gaps = {n: e.facts["missing_channels"].value for n, e in corpus.entries.items() if "missing_channels" in e.facts}
     out += _listed([f"{n}: channels {c} are missing." for n, c in gaps.items()], "more records lack channels")
     overlaps = {n: e.facts["overlapping_pixels"].value for n, e in corpus.entries.items()
@@ -119,8 +124,11 @@ def notes(corpus: Corpus, run: Run, looked: Survey) -> list[str]:
     out += _listed(told, "more records have masks that overlap")
     if unknown := looked.pixels.get("unknown"):
         out.append(f"The pixel size of {unknown} images is unknown; their lengths are in pixels.")
-    if len(looked.looked) < len(corpus):
-        out.append(f"Sizes and brightness are from {len(looked.looked)} of {len(corpus)} records, evenly spaced.")
+    if len(looked.looked) < len(looked.acquired):
+        few = f"{len(looked.looked)} of {len(looked.acquired)} records"
+        out.append(f"Sizes and brightness are from {few}, evenly spaced.")
+    if computed := [n for n in corpus.entries if n not in set(looked.acquired)]:
+        out += _listed([f"{n} holds what was computed of the whole group." for n in computed], "more hold the same")
     out += _listed([f"{n}: {why}" for n, why in looked.unread.items()], "more records could not be read")
     return out
 

@@ -58,11 +58,11 @@ def counts(run: Run, looked: Survey | None = None) -> dict[str, int]:
     return out
 
 
-def sheet(corpus: Corpus, run: Run) -> Sheet:
+def sheet(corpus: Corpus, looked: Survey, run: Run) -> Sheet:
     """Pictures of the records, evenly drawn from a large corpus."""
     objects = counts(run)
     pictures = []
-    for name in evenly(list(corpus), SHEET):
+    for name in evenly(looked.acquired, SHEET):
         try:
             made = thumbnail(corpus[name])
         except CorpuscleError:
@@ -70,7 +70,7 @@ def sheet(corpus: Corpus, run: Run) -> Sheet:
         if made is not None:
             uri, (height, width) = made
             pictures.append(Picture(name, uri, width, height, objects.get(name)))
-    return Sheet(tuple(pictures), len(corpus))
+    return Sheet(tuple(pictures), len(looked.acquired))
 
 
 def plates(corpus: Corpus, looked: Survey, run: Run) -> list[Plot]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from corpuscle.core import Image, truth_of
+from corpuscle.core import Box, Image, truth_of
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.corpus.layout import primary
 from corpuscle.errors import CorpuscleError
@@ -19,6 +19,10 @@ from corpuscle.report.picture import plane, stretched, uri
 
 PICTURE = 640
 """Pictures of whole records are halved until they are no wider than this; outlines stay as they are."""
+SHOWN = 1536
+"""Of larger records the middle is shown."""
+PATH = 600_000
+"""Outlines of more letters than this are too much for a page, or for an eye."""
 CROP = 72
 MARGIN = 12
 LARGEST = 200
@@ -51,17 +55,24 @@ class _Planes:
 
 
 def whole(corpus: Corpus, names: Sequence[tuple[str, str]], guess: str) -> list[Overlay]:
-    """Whole records with their outlines; `names` holds each with what to say of it."""
+    """Records with their outlines, of those too large or too crowded the middle; `names` says what of each."""
     out = []
     for name, said in names:
         planes = _planes(corpus, name, guess)
         if planes is None:
             continue
-        height, width = planes.picture.shape
-        pixels = _halved(planes.picture)
         n_truth, n_guess = (len(np.unique(x[x != 0])) for x in (planes.truth, planes.guess))
         title = f"record {name}: {n_truth} objects in the truth, {n_guess} in the guess {guess}"
-        out.append(Overlay(name, uri(pixels), width, height, outline(planes.truth), outline(planes.guess), said, title))
+        full = planes.picture.shape
+        side = max(full)
+        while True:
+            box = _middle(full, side)
+            drawn = _drawn(name, planes, box, caption=said, title=title)
+            if side <= LARGEST or (side <= SHOWN and len(drawn.truth) + len(drawn.guess) <= PATH):
+                break
+            side = min(SHOWN, side // 2)
+        part = "" if box.shape == full else f"; its middle {box.shape[0]} x {box.shape[1]} px"
+        out.append(replace(drawn, caption=said + part, uri=uri(_halved(planes.picture[box.slices]))))
     return out
 
 
@@ -99,7 +110,6 @@ def ranked(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
 def _crop(name: str, planes: _Planes, fault: worst.Fault) -> Overlay:
     side = planes.guess if fault.kind in ("merged", "invented") else planes.truth
     box = worst.box_of(side, fault.label, margin=MARGIN, least=CROP, most=LARGEST)
-    cut = box.slices
     title = (
         f"record {name}, {'guess' if side is planes.guess else 'truth'} object {fault.label}, "
         f"rows {box.start[0]} to {box.stop[0]}, columns {box.start[1]} to {box.stop[1]}; "
@@ -112,17 +122,24 @@ def _crop(name: str, planes: _Planes, fault: worst.Fault) -> Overlay:
         "merged": f"{fault.partners} objects",
         "outline": f"IoU {fault.iou:.2f}",
     }[fault.kind]
-    height, width = box.shape
-    return Overlay(
-        name,
-        uri(planes.picture[cut]),
-        width,
-        height,
-        outline(planes.truth[cut], cut=True),
-        outline(planes.guess[cut], cut=True),
-        caption,
-        title,
-    )
+    drawn = _drawn(name, planes, box, caption=caption, title=title)
+    if len(drawn.truth) + len(drawn.guess) > PATH // 8:
+        box = worst.box_of(side, fault.label, margin=MARGIN, least=CROP, most=CROP)
+        drawn = _drawn(name, planes, box, caption=caption, title=title)
+    return replace(drawn, uri=uri(planes.picture[box.slices]))
+
+
+def _drawn(name: str, planes: _Planes, box: Box, *, caption: str, title: str) -> Overlay:
+    """The outlines within a box, without the picture yet."""
+    part = box.shape != planes.truth.shape
+    truth, guess = (outline(x[box.slices], cut=part) for x in (planes.truth, planes.guess))
+    return Overlay(name, "", box.shape[1], box.shape[0], truth, guess, caption, title)
+
+
+def _middle(full: Sequence[int], side: int) -> Box:
+    """The middle of an array, at most `side` pixels along each axis."""
+    start = tuple(max(0, n - side) // 2 for n in full)
+    return Box(start, tuple(a + min(n, side) for a, n in zip(start, full, strict=True)))
 
 
 def _planes(corpus: Corpus, name: str, guess: str) -> _Planes | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from corpuscle import __version__
 from corpuscle.bench.board import environment
 from corpuscle.bench.run import Run
 from corpuscle.bench.task import Task, describe
@@ -49,14 +50,16 @@ def render(
         "corpus": corpus,
         "study": corpus.study,
         "date": date.isoformat() if date else "",
-        "environment": environment(),
+        # That of the figures, which may have been kept since another day.
+        "environment": run.rows[0].environment if run.rows else environment(),
+        "version": __version__,
         "survey": looked,
         "overview": findings.overview(corpus, looked, run),
         "warnings": findings.warnings(corpus, run, leaks),
         "leaks": leaks,
         "splits": corpus.splits(),
         "audited": corpus.splits(absent=True),
-        "sheet": gallery.sheet(corpus, run),
+        "sheet": gallery.sheet(corpus, looked, run),
         "plates": gallery.plates(corpus, looked, run),
         "spread": gallery.spread(looked, run),
         "results": results.results(corpus, run),

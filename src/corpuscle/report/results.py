@@ -138,7 +138,7 @@ def _counts(board: Board) -> list[tuple[str, tuple[str, ...]]]:
         empty = (
             f"{value['empty_correct'] * value['n_empty']:.0f} of {value['n_empty']:.0f}" if value["n_empty"] else "–"
         )
-        bias = "–" if math.isnan(value["count_bias"]) else f"{100 * value['count_bias']:+.1f} %"
+        bias = "–" if math.isnan(value["count_bias"]) else f"{100 * value['count_bias']:+.1f} %".replace("-", "\u2212")
         rows.append((row.guess, (f"{value['n_truth']:.0f}", f"{value['n_guess']:.0f}", bias, *rate, empty)))
     return rows
 
@@ -188,17 +188,16 @@ def _records(
     if task is None:
         return (), ()
     shown = [g for g in guesses if (task, g) in run.records]
-    columns = [f"{label} {g}" for g in shown for label in ("F1@0.5", "mean F1")]
+    scored = [(g, "mean_f1") for g in shown]
+    scored[:1] = [*scored[:1], *((g, "f1@.50") for g in shown[:1])]
+    columns = [f"{'mean F1' if metric == 'mean_f1' else 'F1@0.5'} {guess}" for guess, metric in scored]
     names = dict.fromkeys(n for g in shown for n in run.records[task, g])
     rows = []
     for name in names:
-        cells, n_truth = [], None
-        for guess in shown:
-            scores = run.records[task, guess].get(name, {})
-            cells += [scores.get("f1@.50", math.nan), scores.get("mean_f1", math.nan)]
-            if "n_truth" in scores:
-                n_truth = int(scores["n_truth"])
+        own = {g: run.records[task, g].get(name, {}) for g in shown}
+        n_truth = next((int(s["n_truth"]) for s in own.values() if "n_truth" in s), None)
         groups = corpus.entries[name].groups if name in corpus else {}
-        rows.append(RecordRow(name, " / ".join(groups.values()), n_truth, tuple(cells)))
-    rows.sort(key=lambda r: (math.isnan(r.cells[1]), r.cells[1], r.name))
+        cells = tuple(own[g].get(metric, math.nan) for g, metric in scored)
+        rows.append(RecordRow(name, " / ".join(groups.values()), n_truth, cells))
+    rows.sort(key=lambda r: (math.isnan(r.cells[0]), r.cells[0], r.name))
     return tuple(columns), tuple(rows)

@@ -46,10 +46,12 @@ class Survey:
 
     Parameters
     ----------
+    acquired
+        The records that hold something from the raw files; the others hold what was computed of a group.
     looked
-        The records that were looked into; the counts of `layers` and `wells` are over all.
+        Those of them that were looked into; the counts of `layers` and `wells` are over all.
     pixels, sizes
-        How many of them have which pixel size (in words), and which shape and type.
+        How many of their own images have which pixel size (in words), and which shape and type.
     diameters
         Unit to the diameters of circles (balls) as large as each object.
     objects
@@ -61,6 +63,7 @@ class Survey:
     """
 
     layers: tuple[LayerRow, ...]
+    acquired: tuple[str, ...]
     looked: tuple[str, ...]
     pixels: Mapping[str, int]
     sizes: Mapping[str, int]
@@ -73,7 +76,7 @@ class Survey:
 
 def survey(corpus: Corpus) -> Survey:
     """Look through a corpus, reading tables and headers but no pixels."""
-    names = list(corpus.entries)
+    names = acquired(corpus.entries)
     looked = spread(names, READ)
     pixels: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
@@ -83,9 +86,9 @@ def survey(corpus: Corpus) -> Survey:
     unread: dict[str, str] = {}
     for name in looked:
         entry = corpus.entries[name]
-        for layer, about in entry.layers.items():
-            wanted = (about.kind == "image" and not about.made.fingerprint) or layer in ("objects", "intensity")
-            if not wanted:
+        own = next((n for n, x in entry.layers.items() if x.kind == "image" and not x.made.fingerprint), None)
+        for layer in entry.layers:
+            if layer not in (own, "objects", "intensity"):
                 continue
             try:
                 found = corpus.shelf.layer(entry, layer)
@@ -103,6 +106,7 @@ def survey(corpus: Corpus) -> Survey:
     joined = {unit: np.concatenate(parts) for unit, parts in diameters.items()}
     return Survey(
         layers(corpus.entries),
+        tuple(names),
         tuple(looked),
         dict(pixels.most_common()),
         dict(sizes.most_common()),
@@ -112,6 +116,11 @@ def survey(corpus: Corpus) -> Survey:
         wells(corpus.entries),
         unread,
     )
+
+
+def acquired(entries: Mapping[str, Entry]) -> list[str]:
+    """The records with at least one layer that no step made."""
+    return [n for n, e in entries.items() if any(not x.made.fingerprint for x in e.layers.values())]
 
 
 def spread(names: Sequence[str], most: int) -> list[str]:

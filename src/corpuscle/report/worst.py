@@ -14,11 +14,11 @@ from corpuscle.metrics.overlap import overlap
 
 Kind: TypeAlias = Literal["missed", "split", "merged", "outline", "invented"]
 KINDS: Final[dict[Kind, str]] = {
-    "missed": "in the truth, and no guess shares more than a tenth of it",
-    "split": "one object of the truth, two guesses or more",
-    "merged": "two objects of the truth or more, one guess",
-    "outline": "found, but with the least overlap",
-    "invented": "a guess where the truth has nothing",
+    "missed": "in the truth, with no partner of IoU above 0.1 in the guess",
+    "split": "one object of the truth, with two partners or more",
+    "merged": "one object of the guess, with two partners or more",
+    "outline": "one partner, but the least overlap",
+    "invented": "in the guess, with no partner of IoU above 0.1 in the truth",
 }
 PARTNER: Final = 10
 """A pair counts as partners from an IoU of 1/10 on, as splits and merges are counted."""

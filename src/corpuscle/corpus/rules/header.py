@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from corpuscle.core import Study, Table
 from corpuscle.corpus.complete import card, index
-from corpuscle.corpus.corpus import Corpus, corpus_digest, made_digests, study_from
+from corpuscle.corpus.corpus import Corpus, corpus_digest, study_from
 from corpuscle.corpus.entry import Entry, checksum
 from corpuscle.corpus.layout import CORPUS, FORMAT, INDEX, README, SPLITS, Layout
 from corpuscle.corpus.rules import study as studies
+from corpuscle.corpus.rules.place import inside, sha256
 from corpuscle.corpus.rules.problem import Problem
 from corpuscle.errors import CorpuscleError, CorpusError, FormatError
 from corpuscle.formats import vetted
@@ -86,22 +87,21 @@ def judge(out: Header, layout: Layout, *, parts: tuple[str, ...]) -> None:
     try:
         out.study = study_from(told, layout.corpus)
         licences = [told.get("licences", {}), *told.get("licences", {}).values()]
-        texts = [t for x in licences[1:] for t in (x["spdx"], x.get("source", ""))]
+        texts = [t for x in licences[1:] for t in (x["spdx"] or "", x.get("source", ""))]
         if not isinstance(told.get("title"), str) or not all(isinstance(t, str) for t in texts):
             raise CorpusError("title and licences are texts")
         digest.of_json(told)
-    except (CorpuscleError, ValueError, TypeError, AttributeError, KeyError) as e:
+        out.problems += studies.study(told, CORPUS, parts=parts)
+    except (CorpuscleError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as e:
         out.study = None
         out.problems.append(Problem("study-fields", CORPUS, getattr(e, "message", str(e))[:200]))
-        return
-    out.problems += studies.study(told, CORPUS, parts=parts)
 
 
 def digests(out: Header, entries: Mapping[str, Entry]) -> Iterator[Problem]:
     """Hold the digests against the records; to be asked only where study and record files are sound."""
     if not out.body or out.study is None or not out.body.get("digest"):
         return
-    told = {"digest": corpus_digest(out.study, entries), "records": len(entries), "made": made_digests(entries)}
+    told = {"digest": corpus_digest(out.study, entries), "records": len(entries)}
     for key, value in told.items():
         if out.body.get(key) != value:
             said = f"{key} is not that of the {len(entries)} records and the study"
@@ -112,7 +112,7 @@ def digests(out: Header, entries: Mapping[str, Entry]) -> Iterator[Problem]:
 def table(layout: Layout, name: str, columns: Sequence[str]) -> tuple[Table | None, list[Problem]]:
     """A table at the root of the corpus that has these columns of text, and what is wrong with it."""
     path = layout.root / name
-    if layout.inside(name) is None:
+    if inside(layout, name) is None:
         return None, [Problem("path-outside", name, "a link leads out of the corpus", "put the file itself there")]
     if not path.is_file():
         return None, []
@@ -138,6 +138,10 @@ def missing(found: Table, names: set[str], folders: set[str]) -> list[tuple[str,
 def stale(found: Table, entries: Mapping[str, Entry]) -> Iterator[Problem]:
     """Hold the index against the records; to be asked only where record files are sound."""
     wanted = index(entries)
+    names = Counter(found["record"].tolist())
+    if twice := sorted(n for n, k in names.items() if k > 1):
+        yield Problem("id-duplicate", INDEX, f"lists {twice[0]!r} {names[twice[0]]} times", _AGAIN)
+        return
     if lacking := sorted(set(wanted.columns) - set(found.columns)):
         yield Problem("column-missing", INDEX, f"no column {', '.join(lacking)}", _AGAIN)
     elif digest.of_table(found) != digest.of_table(wanted):
@@ -162,17 +166,17 @@ def splits(found: Table, known: set[str]) -> Iterator[Problem]:
             yield Problem(rule, SPLITS, f"split {scheme!r} names {shown}: {what}", fix)
 
 
-def seals(out: Header, layout: Layout, explained: Mapping[str, bool]) -> Iterator[Problem]:
-    """Hold the derived files against their seals, but for those `explained`."""
+def seals(out: Header, layout: Layout, explains: Callable[[str], bool]) -> Iterator[Problem]:
+    """Hold the derived files against their seals, but for those of which something else is told already."""
     for name, sha in sorted(out.files.items()):
-        if explained.get(name):
+        if explains(name):
             continue
-        path = layout.inside(name)
+        path = inside(layout, name)
         if path is None:
             yield Problem("path-outside", name, "a sealed file leads out of the corpus")
         elif not path.is_file():
             yield Problem("file-missing", name, "a file is missing that the corpus seals", _AGAIN)
-        elif _sha256(path.read_bytes()) != sha:
+        elif sha256(path) != sha:
             yield Problem("file-seal", name, "was changed since it was written", _AGAIN)
 
 
@@ -186,7 +190,3 @@ def readme(layout: Layout) -> Iterator[Problem]:
     else:
         if not same:
             yield Problem("card-stale", README, "is not the card of this corpus", _AGAIN)
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -19,6 +19,7 @@ from corpuscle.corpus.entry import LayerEntry
 from corpuscle.corpus.layout import Layout
 from corpuscle.corpus.rules import shardfile
 from corpuscle.corpus.rules.pieces import cut
+from corpuscle.corpus.rules.place import inside, sha256
 from corpuscle.corpus.rules.problem import AGAIN, Problem
 from corpuscle.errors import CorpuscleError, FormatError
 from corpuscle.formats import ngff, omezarr, vetted
@@ -75,8 +76,7 @@ def look(layout: Layout, place: str, entry: LayerEntry | None) -> Look:
     """Read all metadata of an image and hold it against itself and its seal."""
     out = Look(layout, place, entry)
     for name, sha in (entry.seal if entry else {}).items():
-        path = out.folder / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha:
+        if sha256(out.folder / name) != sha:
             out.broken.add(name)
     try:
         document = vetted.mapping(vetted.load(out.folder / "zarr.json"), "its metadata", out.folder)
@@ -249,7 +249,7 @@ def _strays(out: Look, meta: ngff.Multiscale) -> None:
     for path in _files(out.folder):
         name = path.relative_to(out.folder).as_posix()
         level, _, rest = name.partition("/")
-        if path.is_symlink() and not path.resolve().is_relative_to(out.layout.root.resolve()):
+        if path.is_symlink() and inside(out.layout, out.layout.relative(path)) is None:
             out.say("path-outside", name, "a link leads out of the corpus", "put the file itself in its place")
         elif level == "labels" or name == "zarr.json" or (missing and level not in levels):
             continue

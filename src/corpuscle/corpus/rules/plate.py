@@ -77,11 +77,11 @@ def previews(layout: Layout) -> Iterator[str]:
             continue
 
 
-def preview(layout: Layout, place: str) -> tuple[Problem, ...]:
+def preview(layout: Layout, place: str) -> list[Problem]:
     """The problems of the preview of a plate."""
     seen = picture.look(layout, place, None)
     picture.verify(seen, truth=False, split=frozenset())
-    return tuple(seen.problems)
+    return seen.problems
 
 
 def _is_field(path: str) -> bool:

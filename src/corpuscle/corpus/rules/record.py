@@ -13,6 +13,7 @@ from corpuscle.corpus import entry as entries
 from corpuscle.corpus.entry import KINDS, Entry, LayerEntry
 from corpuscle.corpus.layout import FORMAT, RECORD, Layout
 from corpuscle.corpus.rules import picture, table
+from corpuscle.corpus.rules.place import inside
 from corpuscle.corpus.rules.problem import Problem
 from corpuscle.errors import CorpuscleError, FormatError
 from corpuscle.formats import vetted
@@ -37,7 +38,7 @@ class Report:
     away
         Paths of layers that should lie on a plate and are not there: the plate's own check says why.
     columns
-        The columns of each table, by layer and the step that made it.
+        The columns of each table, by layer.
     astray
         Whether it lies on another plate, well or field than its groups say.
     """
@@ -46,7 +47,7 @@ class Report:
     entry: Entry | None = None
     problems: tuple[Problem, ...] = ()
     away: tuple[str, ...] = ()
-    columns: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     astray: bool = False
 
     @property
@@ -63,7 +64,7 @@ def check(layout: Layout, folder: str) -> Report:
     """Check one record; its folder is within the corpus."""
     place = f"{folder}/{RECORD}"
     path = layout.root / place
-    if layout.inside(place) is None:
+    if inside(layout, place) is None:
         return Report(folder, problems=(_outside(place, "a link leads out of the corpus"),))
     try:
         body = vetted.load(path)
@@ -88,14 +89,14 @@ def check(layout: Layout, folder: str) -> Report:
 def _layers(layout: Layout, folder: str, entry: Entry, *, written: bool) -> Report:
     problems: list[Problem] = []
     away: list[str] = []
-    columns: dict[tuple[str, str], tuple[str, ...]] = {}
+    columns: dict[str, tuple[str, ...]] = {}
     home = layout.relative(layout.record(entry.name))
     if not folder == home == f"records/{entry.slug[-8:-6]}/{entry.slug}":
         said = f"is the record {entry.name!r}, whose folder is {home}, not {folder} or {entry.slug}"
         problems.append(Problem("slug-mismatch", f"{folder}/{RECORD}", said))
     there: dict[str, LayerEntry] = {}
     for name, le in entry.layers.items():
-        path = layout.inside(le.path)
+        path = inside(layout, le.path)
         if path is None:
             problems.append(
                 _outside(f"{folder}/{RECORD}", f"layer {name!r} leads out of the corpus: {le.path[:200]!r}")
@@ -124,7 +125,7 @@ def _layers(layout: Layout, folder: str, entry: Entry, *, written: bool) -> Repo
         found, read = table.layer(layout.root / le.path, le.path, le, labels=labels)
         problems += found if written else [p for p in found if p.rule != "file-seal"]
         if isinstance(read, Table):
-            columns[name, le.made.fingerprint] = tuple(read.columns)
+            columns[name] = tuple(read.columns)
     for name, le in there.items():
         if le.kind == "image":
             problems += _beneath(layout, entry, name, le, set(away))
@@ -190,7 +191,7 @@ def _strays(layout: Layout, folder: str, entry: Entry) -> Iterator[Problem]:
     own = {le.path for le in entry.layers.values()} | {f"{folder}/{RECORD}"}
     for path in sorted((layout.root / folder).iterdir()):
         place = layout.relative(path)
-        if path.is_symlink() and layout.inside(place) is None:
+        if path.is_symlink() and inside(layout, place) is None:
             yield _outside(place, "a link leads out of the corpus")
         elif place not in own:
             yield Problem("file-orphan", place, "belongs to no layer of the record", "remove it")
@@ -257,8 +258,8 @@ def _odd_layer(layer: object) -> str | None:
     if not all(isinstance(v, str) and ".." not in k.split("/") and not k.startswith("/") for k, v in seal.items()):
         return "its seal is misstated"
     assert isinstance(layer, dict), "only a JSON object matches"
-    if not isinstance(layer.get("labels_of"), str | None):
-        return "labels_of is no name"
+    if not isinstance(layer.get("labels_of"), str if kind == "labels" else str | None):
+        return f"a layer of kind {kind} and labels_of {str(layer.get('labels_of'))[:80]!r}"
     history = layer.get("history", {})
     inputs = history.get("inputs", {}) if isinstance(history, dict) else None
     if not isinstance(inputs, dict) or not isinstance(history.get("fingerprint", ""), str):

@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from corpuscle.corpus.layout import CORPUS, INDEX, README, SPLITS, STAGING, Layout
+from corpuscle.corpus.rules.place import inside
 from corpuscle.corpus.rules.problem import Problem
+from corpuscle.formats import preview
 
 TOP = frozenset({CORPUS, INDEX, SPLITS, README, "records", "plates", "runs", "edits"})
 
@@ -35,16 +37,16 @@ def records(layout: Layout, folders: Collection[str]) -> Iterator[Problem]:
             yield Problem("file-orphan", place, "holds no record", "remove it")
 
 
-def plates(layout: Layout, fields: Collection[str], previews: Collection[str]) -> Iterator[Problem]:
-    """What lies on the plates and no record has; `fields` are the folders that belong to one, or may."""
-    kept = {"/".join(f.split("/")[:i]) for f in {*fields, *previews} for i in range(2, 6)}
-    waiting = list(_within(layout.plates))
+def plates(layout: Layout, fields: Collection[str], passed: Collection[str]) -> Iterator[Problem]:
+    """What lies on the plates and no record has; `fields` are the folders of those, `passed` plates not to look at."""
+    kept = {"/".join(f.split("/")[:i]) for f in fields for i in range(2, 6)}
+    waiting = [p for p in _within(layout.plates) if layout.relative(p) not in passed]
     while waiting:
         path = waiting.pop(0)
         place = layout.relative(path)
         if out := _outside(layout, path):
             yield out
-        elif place in fields or place in previews or (path.name == "zarr.json" and place.rpartition("/")[0] in kept):
+        elif place in fields or (path.name in ("zarr.json", preview.NAME) and place.rpartition("/")[0] in kept):
             continue
         elif place in kept and path.is_dir():
             waiting += _within(path)
@@ -66,7 +68,7 @@ def _within(folder: Path) -> list[Path]:
 
 
 def _outside(layout: Layout, path: Path) -> Problem | None:
-    if path.is_symlink() and layout.inside(layout.relative(path)) is None:
+    if path.is_symlink() and inside(layout, layout.relative(path)) is None:
         place = layout.relative(path)
         return Problem("path-outside", place, "a link leads out of the corpus", "keep all of it in its own folder")
     return None

@@ -27,7 +27,7 @@ _WHOLE = re.compile(
 _WITHIN = re.compile(
     r"\b(?:todo|tbd|fixme|lorem ipsum|dolor sit amet|placeholder|your (?:name|title|e-?mail|lab|institution|orcid))\b|"
     r"\b(?:to be (?:determined|announced|added|filled in|completed))\b|\binsert [\w ]{1,40} here\b|"
-    r"\bexample\.(?:com|org|net)\b|<[a-z][a-z _-]*>|\{\{.*\}\}|\[(?:insert|your|add)\b",
+    r"\bexample\.(?:com|org|net)\b|\b(?:john|jane) doe\b|<[a-z][a-z _-]*>|\{\{.*\}\}|\[(?:insert|your|add)\b",
     re.IGNORECASE,
 )
 _EXES = re.compile(r"\bX{3,}\b")
@@ -46,9 +46,14 @@ def placeholder(text: str) -> bool:
 def known(spdx: str, source: str) -> bool:
     """Whether this names a licence: one of `LICENCES`, several joined, or a LicenseRef with its text.
 
+    NOASSERTION, with the reason as its source, is SPDX's way to say that nobody stated one: it is no lack of the
+    corpus, though nothing under it can be published.
+
     >>> known("CC-BY-4.0", ""), known("CC-BY", ""), known("MIT OR Apache-2.0", ""), known("unknown", "assumed")
     (True, False, True, False)
     """
+    if spdx == "NOASSERTION":
+        return bool(source.strip()) and not placeholder(source)
     terms = re.split(r"\s+(?:AND|OR)\s+", spdx.strip("() "))
     return all(t in LICENCES or (bool(re.fullmatch(r"LicenseRef-[\w.-]+", t)) and bool(source.strip())) for t in terms)
 
@@ -63,8 +68,11 @@ def study(body: Mapping[str, Any], place: str, *, parts: tuple[str, ...]) -> Ite
     fix = "state the SPDX identifier of the licence in the recipe's study, and build again"
     licences = body.get("licences", {})
     for part, licence in licences.items():
-        if not known(licence["spdx"], licence.get("source", "")):
-            yield Problem("licence-unknown", place, f"the licence of {part} is {licence['spdx'][:80]!r}", fix)
+        spdx = licence["spdx"]
+        if not known(spdx or "", licence.get("source", "")):
+            yield Problem(
+                "licence-unknown", place, f"the licence of {part} is {spdx if spdx is None else spdx[:80]!r}", fix
+            )
     for part in parts:
         if part not in licences:
             yield Problem("licence-missing", place, f"no licence is stated for {part}", fix)

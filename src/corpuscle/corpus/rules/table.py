@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from corpuscle.core import Layer, Table
 from corpuscle.corpus.entry import LayerEntry
+from corpuscle.corpus.rules.place import sha256
 from corpuscle.corpus.rules.problem import Problem
 from corpuscle.errors import CorpuscleError, StoreError
 from corpuscle.store import digest, geff, parquet
@@ -18,14 +18,9 @@ _GRAPH = {"geff-edge": "edge-dangling", "edge-dangling": "edge-dangling", "zarr-
 _GRAPH |= {"zarr-missing": "shard-missing", "json-torn": "json-torn", "json-missing": "file-missing"}
 
 
-def changed(root: Path, seal: dict[str, str]) -> list[str]:
+def changed(root: Path, seal: Mapping[str, str]) -> list[str]:
     """The sealed files that are gone or are not what was written, by name."""
-    out = []
-    for name, sha in sorted(seal.items()):
-        path = root / name if name else root
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha:
-            out.append(name)
-    return out
+    return [n for n, sha in sorted(seal.items()) if sha256(root / n if n else root) != sha]
 
 
 def layer(path: Path, place: str, entry: LayerEntry, *, labels: frozenset[str]) -> tuple[list[Problem], Layer | None]:
@@ -43,8 +38,9 @@ def layer(path: Path, place: str, entry: LayerEntry, *, labels: frozenset[str]) 
             read = parquet.read_table(path)
     except CorpuscleError as e:
         return [_unread(e, place, path, graph=entry.kind == "graph")], None
-    found = list(_columns(read, place, labels)) if isinstance(read, Table) else []
-    if not found and (broken := changed(path, dict(entry.seal))):
+    broken = changed(path, entry.seal)
+    found = list(_columns(read, place, labels, changed=bool(broken))) if isinstance(read, Table) else []
+    if not found and broken:
         name = f"{place}/{broken[0]}" if broken[0] else place
         sealed = entry.kind == "graph" or digest.of_layer(read) == entry.digest
         rule = "file-seal" if sealed else "layer-differs"
@@ -73,8 +69,9 @@ def _unread(e: CorpuscleError, place: str, path: Path, *, graph: bool) -> Proble
     return Problem(_GRAPH.get(e.rule, default), place, e.message)
 
 
-def _columns(read: Table, place: str, labels: frozenset[str]) -> Iterator[Problem]:
-    if read.about not in labels:
+def _columns(read: Table, place: str, labels: frozenset[str], *, changed: bool) -> Iterator[Problem]:
+    # What another program wrote anew may have lost what the table is about.
+    if read.about not in labels and not (changed and read.about is None and "label" in read.columns):
         return
     if "label" not in read.columns:
         told = f"no column 'label' among {list(read.columns)[:20]}, so its rows are about nothing"
