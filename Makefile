@@ -24,7 +24,7 @@ help:  ## this list
 
 setup: $(STAMPS)/run $(STAMPS)/test $(STAMPS)/lint  ## everything that developing takes, in .venv
 
-demo: $(STAMPS)/run  ## fake a plate, build a corpus, benchmark three methods, write a report; offline
+demo: $(STAMPS)/run  ## fake a plate, build a corpus, benchmark four methods, write a report; offline
 	$(BIN)/corpuscle demo nuclei $(DEMO)
 	@echo "open $(CURDIR)/$(DEMO)/report.html in a browser"
 

@@ -13,17 +13,13 @@ import pytest
 import tensorstore as ts
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from scipy import ndimage
 from tests.corpus.sample import build
 
 from corpuscle.blocks.engines.local import Local
-from corpuscle.core import Image, Space
+from corpuscle.core import Image
 from corpuscle.core.pyramid import downsample
 from corpuscle.corpus.check import RULES, check
 from corpuscle.corpus.entry import checksum
-from corpuscle.corpus.rules.pieces import cut
-from corpuscle.corpus.rules.study import known, placeholder
 from corpuscle.errors import CorpusError
 from corpuscle.formats import omezarr
 from corpuscle.store import parquet
@@ -88,18 +84,6 @@ def test_workers_change_nothing(corpus: Path) -> None:
     with Local(2) as engine:
         assert check(corpus, engine=engine) == check(corpus)
     assert found(corpus) == ["chunk-checksum", "level-wrong"]
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=3, max_side=9), elements=st.integers(0, 3)),
-    st.integers(1, 5),
-)
-def test_pieces_are_the_same_however_the_image_is_cut(pixels: np.ndarray[Any, Any], tile: int) -> None:
-    image = Image(pixels, Space("zyx"[-pixels.ndim :]), labels_of="raw")
-    full = np.ones((3,) * pixels.ndim)
-    wanted = [v for v in np.unique(pixels) if v and ndimage.label(pixels == v, full)[1] > 1]
-    assert cut(image, tile=tile) == wanted == cut(image)
 
 
 def test_problems_are_sorted_and_of_known_rules(corpus: Path) -> None:
@@ -499,6 +483,61 @@ def reformatted_header(root: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"\n", b" ", 1))
 
 
+def preview_flipped(root: Path) -> None:
+    flip(one(root, "plates/p1-*.zarr/preview/0/c/0/0/0"), 7)
+
+
+def preview_renamed(root: Path) -> None:
+    edit(one(root, "plates/p1-*.zarr/preview/zarr.json"), lambda b: b["attributes"]["corpuscle"].update(layer="x"))
+
+
+def preview_gone(root: Path) -> None:
+    shutil.rmtree(one(root, "plates/p1-*.zarr/preview"))
+
+
+def preview_torn(root: Path) -> None:
+    one(root, "plates/p1-*.zarr/preview/zarr.json").write_text("{")
+
+
+def renamed_well(root: Path) -> None:
+    well = one(root, "plates/p1-*.zarr/B/3")
+    well.rename(well.with_name("4"))
+
+
+def link_in_a_circle(root: Path) -> None:
+    (root / "records" / "loop").symlink_to("loop")
+
+
+def labels_of_none(root: Path) -> None:
+    edit(one(root, RECORD), lambda b: b["layers"]["raw"].update(kind="labels"))
+
+
+def labels_called_an_image(root: Path) -> None:
+    edit(one(root, RECORD), lambda b: b["layers"]["nuclei"].update(kind="image"))
+
+
+def twice_in_the_index(root: Path) -> None:
+    table = pq.read_table(root / "index.parquet")
+    pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), root / "index.parquet")
+
+
+def twice_in_a_split(root: Path) -> None:
+    table = pq.read_table(root / "splits.parquet")
+    pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), root / "splits.parquet")
+
+
+def other_groups_in_the_index(root: Path) -> None:
+    table = pq.read_table(root / "index.parquet")
+    wells = pa.array(["A01"] * len(table))
+    pq.write_table(table.set_column(table.schema.get_field_index("well"), "well", wells), root / "index.parquet")
+
+
+def table_without_its_metadata(root: Path) -> None:
+    path = one(root, "records/*/p1_b03f00-*/objects.parquet")
+    table = pq.read_table(path).replace_schema_metadata(None)
+    pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), path)
+
+
 def torn_record(root: Path) -> None:
     path = one(root, RECORD)
     path.write_bytes(path.read_bytes()[:300])
@@ -615,7 +654,9 @@ FAULTS: list[tuple[Callable[[Path], None], str]] = [
     (study(description="lorem ipsum dolor"), "study-placeholder"),
     (study(keywords=["nuclei", "TBD"]), "study-placeholder"),
     (study(authors=[{"name": "XXX", "orcid": None, "email": None, "affiliation": None}]), "study-placeholder"),
-    (study(licences={"images": {"spdx": "unknown", "source": ""}}), "licence-unknown"),
+    (study(licences={"images": {"spdx": "unknown"}, "annotations": {"spdx": "MIT"}}), "licence-unknown"),
+    (study(licences={"images": {"spdx": None}, "annotations": {"spdx": "MIT"}}), "licence-unknown"),
+    (study(licences={"images": {"spdx": "CC0-1.0"}}), "licence-missing"),
     (study(licences={}), "licence-missing"),
     (study(licences=[]), "study-fields"),
     (unknown_licence_signed, "licence-unknown"),
@@ -625,6 +666,18 @@ FAULTS: list[tuple[Callable[[Path], None], str]] = [
     (other_fact, "record-checksum"),
     (reformatted_record, "record-checksum"),
     (reformatted_header, "corpus-checksum"),
+    (preview_flipped, "chunk-checksum"),
+    (preview_renamed, "file-seal"),
+    (preview_gone, "file-missing"),
+    (preview_torn, "json-torn"),
+    (renamed_well, "well-missing"),
+    (link_in_a_circle, "path-outside"),
+    (labels_of_none, "record-fields"),
+    (labels_called_an_image, "layer-kind"),
+    (twice_in_the_index, "id-duplicate"),
+    (twice_in_a_split, "split-duplicate"),
+    (other_groups_in_the_index, "index-stale"),
+    (table_without_its_metadata, "id-duplicate"),
     (torn_record, "json-torn"),
     (torn_header, "json-torn"),
     (torn_image, "json-torn"),
@@ -711,15 +764,6 @@ def test_torn_json_is_named(corpus: Path, name: str, text: bytes) -> None:
     problems = check(corpus)
     assert problems
     assert all(p.place.startswith(path.parent.relative_to(corpus).as_posix().lstrip(".")) for p in problems), problems
-
-
-def test_placeholders_and_licences() -> None:
-    assert all(map(placeholder, ("X", "xxx", "TODO: write", "TBD", "Lorem ipsum", "Example", "", "<title>", "N/A")))
-    told = ("Example of a kidney", "X-ray tomography", "XO mice", "MaxxxV2", "Stained with DAPI, not tested")
-    assert not any(map(placeholder, told))
-    assert known("CC-BY-4.0", "")
-    assert known("LicenseRef-lab", "https://lab.science/terms")
-    assert not any(known(x, "") for x in ("", "unknown", "assumed", "CC-BY", "CC-BY-9.0", "LicenseRef-lab", "MIT OR X"))
 
 
 # Flipped bytes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from benchmarks.choose_classical import Tally, f1, images, tally
+
 from corpuscle.ops.segment import local_watershed, otsu_components
 from tests.realdata import real
 

@@ -78,3 +78,4 @@ def test_a_length_of_nothing_is_refused() -> None:
         background(np.ones((4, 4)), np.zeros((4, 4), bool), reach=0)
     with pytest.raises(SettingsError):
         flat_field([np.ones((4, 4))], smooth=-1)
+    assert np.allclose(background(np.ones((4, 4)), np.zeros((4, 4), bool), reach=1e12), 1)

@@ -88,7 +88,9 @@ def test_tiny_images_raise_nothing(method: Segmenter, shape: tuple[int, int]) ->
 
 
 @each
-@pytest.mark.parametrize("bad", [np.zeros((2, 3, 4)), np.zeros(5), np.array([[np.nan, 1.0]]), np.array([["a"]])])
+@pytest.mark.parametrize(
+    "bad", [np.zeros((2, 3, 4)), np.zeros(5), np.array([[np.nan, 1.0]]), np.array([["a"]]), np.eye(3) * 1e40]
+)
 def test_what_is_not_a_plane_of_numbers_is_refused(method: Segmenter, bad: NDArray[Any]) -> None:
     with pytest.raises(LayerError):
         method(bad)
@@ -100,6 +102,26 @@ def test_settings_that_cannot_be_meant_are_refused(name: str) -> None:
         settings: dict[str, Any] = {name: value}
         with pytest.raises(SettingsError):
             local_watershed(field(0, shape=(32, 32)), **settings)
+
+
+@pytest.mark.parametrize("name", ["diameter", "outline", "contrast", "edge", "neck", "gap", "reach", "least"])
+@pytest.mark.parametrize("value", [1e-300, 1e12])
+def test_absurd_settings_end_in_time(name: str, value: float) -> None:
+    settings: dict[str, Any] = {name: value}
+    assert local_watershed(field(0, shape=(48, 48)), **settings).shape == (48, 48)
+    assert otsu_watershed(field(0, shape=(48, 48)), sigma=value, apart=value).shape == (48, 48)
+
+
+@each
+@pytest.mark.parametrize("scale", [1e-300, 1e-20, 1e25])
+def test_extreme_intensities_raise_nothing(method: Segmenter, scale: float) -> None:
+    assert method(field(0, shape=(48, 48)) * scale).shape == (48, 48)
+
+
+@each
+def test_dust_ends_in_time(method: Segmenter) -> None:
+    dust = (np.random.default_rng(0).random((256, 256)) < 0.02).astype(np.uint16) * 60000
+    assert method(dust).shape == dust.shape
 
 
 def test_the_baselines_are_the_textbook_ones() -> None:

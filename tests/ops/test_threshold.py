@@ -51,3 +51,10 @@ def test_there_is_none_without_contrast() -> None:
 def test_a_pedestal_costs_no_digits() -> None:
     img = np.array([0, 1, 2, 100, 101, 102], np.int64)
     assert otsu(img + 10**12) == otsu(img) + 10**12
+
+
+def test_the_widest_integers_are_split_too() -> None:
+    img = np.array([0, 5, 2**64 - 1, 2**64 - 9], np.uint64)
+    assert (img > otsu(img)).tolist() == [False, False, True, True]
+    low = np.array([-(2**63), -(2**63) + 5, 2**62], np.int64)
+    assert (low > otsu(low)).tolist() == [False, False, True]

@@ -80,6 +80,8 @@ class Leak:
 
         >>> Leak("well", "p1/A08", {"train": ("a",), "dev": ("b", "c")}, "serious", "").message
         'well p1/A08 is in train (1 record) and dev (2 records)'
+        >>> Leak("duplicate", "a, b", {"train": ("a", "b")}, "minor", "").message
+        'copies of one image, a, b, are in train (2 records)'
         """
         counts = [f"{p} ({len(n)} record{'s' * (len(n) > 1)})" for p, n in self.records.items()]
         said = {
@@ -88,7 +90,7 @@ class Leak:
             "adjacent": f"fields that touch, {self.value}, are",
             "name": f"record {self.value} is",
         }.get(self.kind, f"{self.kind} {self.value} is")
-        return f"{said} in {', '.join(counts[:-1])} and {counts[-1]}"
+        return f"{said} in {' and '.join([', '.join(counts[:-1]), counts[-1]] if counts[1:] else counts)}"
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for machines."""

@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from corpuscle.errors import LayerError, SettingsError
 
+# Beyond this, sums of pixels leave the range of single precision.
+_LARGEST = 1e30
+
 
 def intensities(img: ArrayLike, *, ndim: tuple[int, ...] = (), op: str = "this op") -> NDArray[Any]:
     """The pixels as an array of numbers; booleans become 0 and 1.
@@ -24,7 +27,7 @@ def intensities(img: ArrayLike, *, ndim: tuple[int, ...] = (), op: str = "this o
     Raises
     ------
     LayerError
-        Complex numbers, text or objects; NaN or infinity; another number of axes.
+        Complex numbers, text or objects; NaN, infinity or beyond 1e30; another number of axes.
 
     >>> intensities([[True, False]]).dtype
     dtype('uint8')
@@ -40,9 +43,12 @@ def intensities(img: ArrayLike, *, ndim: tuple[int, ...] = (), op: str = "this o
     if array.dtype.kind == "f":
         if array.dtype.itemsize < 4:
             array = array.astype(np.float32)
-        if not np.isfinite(array).all():
+        # min and max of anything with a nan are nan, which is not within any bounds.
+        if array.size and not (array.min() >= -_LARGEST and array.max() <= _LARGEST):
             raise LayerError(
-                f"{op} met pixels that are not finite", fix="fill or crop the missing region first", rule="pixels-nan"
+                f"{op} met pixels that are not finite, or beyond {_LARGEST:g}",
+                fix="fill or crop the missing region first",
+                rule="pixels-nan",
             )
     return array
 

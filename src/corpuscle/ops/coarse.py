@@ -15,7 +15,7 @@ def grid(shape: tuple[int, ...], cell: float) -> tuple[int, int]:
     >>> grid((512, 512), 5.1), grid((3, 1), 8)
     ((100, 100), (1, 1))
     """
-    rows, columns = (max(1, min(n, round(n / cell))) for n in shape)
+    rows, columns = (max(1, round(min(n, n / cell))) for n in shape)
     return rows, columns
 
 

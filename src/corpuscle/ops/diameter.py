@@ -32,7 +32,7 @@ def diameter(img: ArrayLike, *, sigma: float = 1.0) -> float:
     nan
     """
     pixels = intensities(img, ndim=(2,), op="diameter").astype(np.float32, copy=False)
-    smooth = ndimage.gaussian_filter(pixels, positive(sigma, "sigma", zero=True))
+    smooth = ndimage.gaussian_filter(pixels, min(positive(sigma, "sigma", zero=True), max(pixels.shape)))
     level = otsu(smooth)
     if not np.isfinite(level):
         return float("nan")

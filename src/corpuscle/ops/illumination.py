@@ -48,6 +48,7 @@ def background(
     if pixels.size == 0:
         return pixels.copy()
     base = pixels.min()
+    reach = min(reach, float(max(pixels.shape)))
     cells = coarse.grid(pixels.shape, cell)
     free = ~objects
     # Wider looks on coarser grids, so that they cost next to nothing.
@@ -80,13 +81,16 @@ def flat_field(images: Iterable[ArrayLike], *, smooth: float = 0.1, detail: int 
     ------
     LayerError
         Fields of different shapes, not 2D, or none with any light in it.
+    SettingsError
+        `smooth` or `detail` out of range.
 
     >>> flat_field([np.full((32, 32), 5), np.full((32, 32), 9)]).mean()
     np.float32(1.0)
     """
     if detail < 2:
         raise SettingsError(f"detail is at least 2 cells, got {detail}")
-    positive(smooth, "smooth")
+    if not 0 < smooth <= 1:
+        raise SettingsError(f"smooth is a share of the longer side, above 0 and at most 1, got {smooth}")
     shape: tuple[int, ...] | None = None
     grids: list[NDArray[np.float32]] = []
     for image in images:

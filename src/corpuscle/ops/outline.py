@@ -9,13 +9,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 
-def heights(lab: NDArray[np.int32], height: NDArray[np.float32], *, quantile: float) -> NDArray[np.float64]:
+def heights(
+    lab: NDArray[np.int32], height: NDArray[np.float32], *, quantile: float, objects: int = 0
+) -> NDArray[np.float64]:
     """A quantile of the pixels of each object, within 1/65535 of the highest; entry 0 and absent labels are 0.
+
+    There is an entry for each label up to `objects`, at least.
 
     >>> heights(np.array([1, 1, 1, 2], np.int32), np.array([0, 3, 5, 5], np.float32), quantile=1).round(3).tolist()
     [0.0, 5.0, 5.0]
     """
-    out = np.zeros(int(lab.max(initial=0)) + 1)
+    out = np.zeros(max(int(lab.max(initial=0)), objects) + 1)
     flat = lab.ravel()
     where = np.flatnonzero(flat)
     if where.size == 0:
@@ -40,10 +44,10 @@ def outlined(parts: NDArray[np.int32], height: NDArray[np.float32], *, share: fl
     The level of a part is the upper quartile of what remains of it, so it is taken again after the cut: the first
     cut is at half of its brightest twentieth. Parts that keep fewer than `area` pixels are dropped.
     """
+    n = int(parts.max(initial=0))
     bar = 0.5 * heights(parts, height, quantile=0.95)
     for _ in range(2):
-        level = heights(parts * (height > bar[parts]), height, quantile=0.75)
-        bar = share * level
+        bar = share * heights(parts * (height > bar[parts]), height, quantile=0.75, objects=n)
     return whole(parts * (height > bar[parts]), area=area)
 
 

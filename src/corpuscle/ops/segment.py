@@ -93,7 +93,7 @@ def local_watershed(
     Parameters
     ----------
     diameter
-        Of a typical object, in pixels; left out, it is estimated from the image.
+        Of a typical object, in pixels, at most the longer side; left out, it is estimated from the image.
     outline
         An object ends where its height above the background falls to this share of its upper quartile.
     contrast
@@ -126,11 +126,12 @@ def local_watershed(
     size = inscribed(smooth > level) if diameter is None else positive(diameter, "diameter")
     if not (np.isfinite(size) and np.isfinite(level)):
         return np.zeros(smooth.shape, np.int32)
+    size = min(size, float(max(pixels.shape)))
     noise = _CLEAR * grain(pixels) / (2 * np.sqrt(np.pi))
     area = max(_SPECK, np.pi / 4 * (least * size) ** 2)
     height = smooth - np.float32(np.quantile(smooth, _DARK))
     rough = _core(height, max(contrast * otsu(height), noise), size=size, share=_ROUGH)
-    near = ndimage.maximum_filter(rough, 2 * max(1, round(gap * size)) + 1)
+    near = ndimage.maximum_filter(rough, 2 * max(1, round(min(gap * size, max(pixels.shape)))) + 1)
     height = np.maximum(smooth - background(smooth, near, reach=reach * size), 0)
     level = otsu(height)
     if not np.isfinite(level):
@@ -182,7 +183,8 @@ def _plane(img: ArrayLike, op: str) -> NDArray[Any]:
 
 def _smooth(pixels: NDArray[Any], sigma: float) -> NDArray[np.float32]:
     sigma = positive(sigma, "sigma", zero=True)
-    return np.asarray(ndimage.gaussian_filter(pixels.astype(np.float32), sigma))
+    # A wider Gaussian would see no more, and take all memory.
+    return np.asarray(ndimage.gaussian_filter(pixels.astype(np.float32), min(sigma, max(pixels.shape, default=0))))
 
 
 def _bright(pixels: NDArray[Any]) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ def centres(surface: NDArray[Any], *, apart: float) -> NDArray[np.int32]:
 
     Equal maxima within reach of each other, plateaus too, are one centre, so that no flip or turn can prefer a pixel.
     """
-    reach = max(1, round(apart))
+    reach = max(1, round(min(apart, max(surface.shape))))
     peak = (surface > 0) & (ndimage.maximum_filter(surface, 2 * reach + 1) == surface)
     # Equals within reach of one another are one centre too: fatten them until they meet.
     lab, _ = ndimage.label(ndimage.maximum_filter(peak, reach // 2 * 2 + 1), _TOUCHING)

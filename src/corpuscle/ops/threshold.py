@@ -30,12 +30,14 @@ def otsu(img: ArrayLike, *, bins: int = 256) -> float:
     if pixels.size == 0:
         return float("nan")
     low, high = float(pixels.min()), float(pixels.max())
-    if low == high:
+    if high - low < np.finfo(np.float32).tiny:
         return float("nan")
     if pixels.dtype.kind in "ui" and high - low < 1 << 16:
         counts = np.bincount((pixels.astype(np.int64) - int(low)) if low else pixels)
         centres = np.arange(len(counts), dtype=np.float64) + low
     else:
+        if pixels.dtype.kind in "ui":
+            pixels = pixels.astype(np.float64)
         # A bin's own upper edge belongs to the next bin, the last one's to itself, as in np.histogram.
         index = ((pixels - pixels.dtype.type(low)) * (bins / (high - low))).astype(np.intp)
         counts = np.bincount(np.minimum(index, bins - 1), minlength=bins)
