@@ -22,7 +22,7 @@ from benchmarks.finding import Cell, Finding, full, ratio, show
 from benchmarks.installed import PEERS, Absent, python_with, version_in
 from benchmarks.process import run
 from corpuscle.core import Image, Space
-from corpuscle.core.pyramid import steps
+from corpuscle.core.pyramid import factors
 from corpuscle.formats import omezarr
 
 SIDES = 512, 1104
@@ -78,7 +78,7 @@ def measure() -> list[Finding]:
 
 
 def _levels(side: int) -> int:
-    return 1 + len(steps((side, side), Space("yx")))
+    return 1 + len(factors(Space("yx"), (side, side)))
 
 
 def _arrays(side: int, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -38,7 +38,6 @@ SHELVES: dict[str, tuple[str, ...]] = {
     "neuroglancer": ("serve",),
     "typer": ("cli",),
     "rich": ("cli",),
-    "matplotlib": ("report",),
     "jinja2": ("report",),
     "markupsafe": ("report",),
     "zarr": ("store", "formats"),

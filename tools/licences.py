@@ -24,12 +24,7 @@ PROJECT: Final = Path(__file__).resolve().parents[1] / "pyproject.toml"
 SHIPPED: Final = ("report",)
 """Extras that must be installed for the gate to pass; the others are judged as far as they are."""
 
-LOOKED_UP: Final[Mapping[str, tuple[str, str]]] = {
-    "matplotlib": (
-        "PSF-2.0 AND (FTL OR GPL-2.0-or-later)",
-        "its License field holds the licence of FreeType too, which leaves the choice; we take the FTL",
-    ),
-}
+LOOKED_UP: Final[Mapping[str, tuple[str, str]]] = {}
 """What a person found out about distributions whose metadata does not say it, and where."""
 
 

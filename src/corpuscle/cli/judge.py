@@ -83,10 +83,10 @@ def run_split(root: Path, *, by: str, scheme: str, parts: str, seed: int, as_jso
         raise SettingsError(
             "the published split stays as it was published", fix="choose another --scheme", rule="split-published"
         )
-    levels = sorted({level for e in corpus.entries.values() for level in e.groups})
+    levels = sorted({level for e in corpus.acquired.values() for level in e.groups})
     if by not in levels:
         raise SettingsError(f"no record has a group {by!r}", fix=f"choose one of {levels}", rule="split-level")
-    groups = {n: Record(n, e.groups).group(by) for n, e in corpus.entries.items()}
+    groups = {n: Record(n, e.groups).group(by) for n, e in corpus.acquired.items()}
     made = by_group(groups, fractions=shares(parts), seed=seed, scheme=scheme)
     write_splits(root, {scheme: made})
     if as_json:

@@ -57,6 +57,7 @@ def write_splits(root: Path, splits: Mapping[str, Split]) -> None:
     body |= {"files": sealed(layout), "absent": {k: v for k, v in absent.items() if v}}
     write_header(layout, corpus.recipe, corpus.study, **body)
     write_bytes(root / README, card(Corpus.open(root)).encode())
+    write_bytes(root / README, card(Corpus.open(root)).encode())
 
 
 def resolved(split: Split, entries: Mapping[str, Entry]) -> Split:
@@ -110,14 +111,15 @@ def write_table(layout: Layout, name: str, table: Table) -> None:
 
 
 def index(entries: Mapping[str, Entry]) -> Table:
-    """One row per record: name, folder, groups, layers."""
+    """One row per record: name, folder, groups, layers other than guesses, digest."""
     names = sorted(entries)
     groups = list(dict.fromkeys(g for n in names for g in entries[n].groups))
     columns = {
         "record": [entries[n].name for n in names],
         "slug": [entries[n].slug for n in names],
         **{g: [entries[n].groups.get(g) for n in names] for g in groups if g not in ("record", "slug", "layers")},
-        "layers": [" ".join(entries[n].layers) for n in names],
+        # Guesses come and go, also by hand; what is listed here is what a build leaves.
+        "layers": [" ".join(x for x in entries[n].layers if "@" not in x) for n in names],
         "digest": [entries[n].digest for n in names],
     }
     return Table({k: np.array(v, object) for k, v in columns.items()})
@@ -141,7 +143,8 @@ def card(corpus: Corpus) -> str:
     layers: dict[str, int] = {}
     for e in corpus.entries.values():
         for n in e.layers:
-            layers[n] = layers.get(n, 0) + 1
+            if "@" not in n:
+                layers[n] = layers.get(n, 0) + 1
     lines = [f"# {s.title}", "", s.description, ""]
     lines += [f"- {len(corpus)} records, corpus digest `{corpus.digest}`, recipe `{corpus.recipe}`"]
     lines += [f"- layer `{n}`: {k} records" for n, k in layers.items()]

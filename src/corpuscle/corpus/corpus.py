@@ -96,6 +96,11 @@ class Corpus:
         """The record files by record, in the order of names."""
         return {e.name: e for e in sorted(self.shelf.entries(), key=lambda e: e.name)}
 
+    @property
+    def acquired(self) -> dict[str, Entry]:
+        """The records that came from raw files: those that a split deals out and an audit looks at."""
+        return {n: e for n, e in self.entries.items() if e.acquired}
+
     @cached_property
     def study(self) -> Study:
         """The metadata of the data set."""
@@ -192,8 +197,9 @@ def study_from(body: Mapping[str, Any], where: Path) -> Study:
 
 
 def corpus_digest(study: Study, entries: Mapping[str, Entry]) -> str:
-    """The Merkle root over the study and every record's own digest."""
-    return of_json({"study": study_to(study), "records": [[n, entries[n].digest] for n in sorted(entries)]})
+    """The Merkle root over the study and the own digest of every record that came from raw files."""
+    records = [[n, entries[n].digest] for n in sorted(entries) if entries[n].acquired]
+    return of_json({"study": study_to(study), "records": records})
 
 
 def made_digests(entries: Mapping[str, Entry]) -> dict[str, str]:

@@ -47,6 +47,11 @@ class Entry:
     frames: tuple[Transform, ...] = ()
 
     @property
+    def acquired(self) -> bool:
+        """Whether something of it came from raw files; a group's record holds only what steps made of others."""
+        return any(not x.made.fingerprint for x in self.layers.values())
+
+    @property
     def digest(self) -> str:
         """Over name, groups, facts and the ingested layers: what was put in, not what was made of it."""
         return of_json(

@@ -19,14 +19,14 @@ from corpuscle.corpus.split import Split
 
 def leaks_of(corpus: Corpus, split: Split, *, copies: Iterable[Match] = ()) -> tuple[Leak, ...]:
     """What leaks between the parts of a split, and what one part holds twice; `copies` come from `twins`."""
-    items = {n: Item(n, e.groups) for n, e in corpus.entries.items()}
+    items = {n: Item(n, e.groups) for n, e in corpus.acquired.items()}
     copies = tuple(copies)
     return (*audit(split, items, duplicates=copies), *_repeated(split, copies))
 
 
 def unsplit(corpus: Corpus) -> Split:
     """All records as one part: what an audit of a corpus without a split looks at."""
-    return Split("none", {"all": tuple(corpus.entries)})
+    return Split("none", {"all": tuple(corpus.acquired)})
 
 
 def _repeated(split: Split, copies: Iterable[Match]) -> Iterator[Leak]:
@@ -44,7 +44,7 @@ def twins(corpus: Corpus) -> tuple[Match, ...]:
     shelf = corpus.shelf
     loaders: dict[str, Callable[[], NDArray[Any]]] = {
         n: partial(_picture, shelf, n)
-        for n, e in corpus.entries.items()
+        for n, e in corpus.acquired.items()
         if any(x.kind == "image" for x in e.layers.values())
     }
     return tuple(find(loaders))

@@ -45,7 +45,7 @@ def percentiles(img: ArrayLike, *, high: float = 99.9) -> tuple[float, float]:
             shifted = pixels - pixels.min() if pixels.dtype.kind == "u" else pixels.astype(np.int64) - least
             below = np.cumsum(np.bincount(shifted.astype(np.intp, copy=False)))
             return _counted(below, wanted[0], least), _counted(below, wanted[1], least)
-        # The difference of two such need not fit their type.
+        # The difference of two that lie so far apart need not fit their type.
         pixels = pixels.astype(np.float64)
     lo, hi = np.percentile(pixels, wanted)
     return float(lo), float(hi)

@@ -120,7 +120,7 @@ def survey(corpus: Corpus) -> Survey:
 
 def acquired(entries: Mapping[str, Entry]) -> list[str]:
     """The records with at least one layer that no step made."""
-    return [n for n, e in entries.items() if any(not x.made.fingerprint for x in e.layers.values())]
+    return [n for n, e in entries.items() if e.acquired]
 
 
 def spread(names: Sequence[str], most: int) -> list[str]:

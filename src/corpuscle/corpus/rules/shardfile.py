@@ -12,8 +12,7 @@ from typing import Any, BinaryIO
 import google_crc32c
 import numpy as np
 
-from corpuscle.core import Box
-from corpuscle.formats.shards import ABSENT, Grid
+from corpuscle.formats.shards import ABSENT
 from corpuscle.formats.zarrays import ZarrArray
 
 PATIENCE = 1000
@@ -42,12 +41,12 @@ def guarded(meta: Mapping[str, Any]) -> bool:
 
 def damaged(array: ZarrArray) -> Iterator[tuple[str, Path, str]]:
     """Rule, file and reason of every bad shard of a guarded array; no more than one chunk is held at once."""
-    grid = Grid(array.shape, array.chunk, array.shard)
+    counts = tuple(-(-n // s) for n, s in zip(array.shape, array.shard, strict=True))
     n = math.prod(s // c for s, c in zip(array.shard, array.chunk, strict=True))
     nbytes = math.prod(array.chunk) * array.dtype.itemsize
     bad = 0
-    for box in Box.of(grid.shape).tiles(grid.shard):
-        path = Path(array.path) / grid.key(box)
+    for place in _places(counts):
+        path = Path(array.path, "c", *map(str, place))
         try:
             with path.open("rb") as file:
                 found = _shard(file, n, nbytes)
@@ -79,8 +78,7 @@ def _shard(file: BinaryIO, n: int, nbytes: int) -> tuple[str, str] | None:
     raw = file.read(tail)
     index = np.frombuffer(raw[:-4], "<u8")
     if google_crc32c.value(raw[:-4]) != struct.unpack("<I", raw[-4:])[0]:
-        # A flipped byte leaves all but one number of the index as it must be; of a torn file, other bytes are read.
-        if _strange(index, size - tail) <= min(n, 2):
+        if _flipped(index.reshape(-1, 2).tolist(), raw[-4:], size - tail):
             return "chunk-checksum", "the index does not fit its checksum"
         return "shard-torn", "there is no index at its end: it was cut off"
     taken, bad = 0, []
@@ -101,16 +99,32 @@ def _shard(file: BinaryIO, n: int, nbytes: int) -> tuple[str, str] | None:
     return None
 
 
-def _strange(index: np.ndarray[Any, np.dtype[np.uint64]], end: int) -> int:
-    """How many numbers of an index are not what the others make them, chunks lying one after the other."""
-    at, strange = 0, 0
-    pairs = index.reshape(-1, 2).tolist()
+def _flipped(pairs: list[list[int]], crc: bytes, end: int) -> bool:
+    """Whether one number mended makes an index good again; of a torn file other bytes are taken for it, and none does.
+
+    Chunks lie one after the other, so each number follows from those beside it.
+    """
+    there = [p for p in pairs if p != [ABSENT, ABSENT]]
+    ends = [0, *(a + n for a, n in there)]
+    if ends[-1] == end and all(p[0] == e for p, e in zip(there, ends, strict=False)):
+        return True
+    at = 0
     for i, (start, long) in enumerate(pairs):
-        if ABSENT in (start, long):
-            strange += start != long
-            continue
-        later = next((s for s, n in pairs[i + 1 :] if ABSENT not in (s, n)), end)
-        strange += start != at
-        strange += at + long != later
-        at = later if at + long != later else at + long
-    return strange
+        later = next((a for a, _ in pairs[i + 1 :] if a != ABSENT), end)
+        for mended in ([at, long], [start, later - start], [at, later - at], [ABSENT, ABSENT]):
+            if sum(a != b for a, b in zip(mended, (start, long), strict=True)) == 1 and mended[1] >= 0:
+                whole = [x % 2**64 for p in (*pairs[:i], mended, *pairs[i + 1 :]) for x in p]
+                if struct.pack("<I", google_crc32c.value(struct.pack(f"<{len(whole)}Q", *whole))) == crc:
+                    return True
+        at = start + long if ABSENT not in (start, long) else at
+    return False
+
+
+def _places(counts: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Every place of a grid, without listing any axis of it."""
+    if not counts:
+        yield ()
+        return
+    for i in range(counts[0]):
+        for rest in _places(counts[1:]):
+            yield (i, *rest)
