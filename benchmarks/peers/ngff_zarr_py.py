@@ -1,4 +1,4 @@
-"""Write pairs of image and labels with ngff-zarr: IMAGES LABELS OUT LEVELS REPEATS."""
+"""Write pairs of image and labels with ngff-zarr, packed as it does by itself: IMAGES LABELS OUT LEVELS REPEATS."""
 
 import json
 import sys
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import ngff_zarr
 import numpy as np
-from zarr.codecs import BloscCodec
 
 warnings.simplefilter("ignore")
 
@@ -22,9 +21,8 @@ def write(pixels, where, levels, method):
     )
     factors = [2**k for k in range(1, levels)]
     pyramid = ngff_zarr.to_multiscales(image, scale_factors=factors, method=method, chunks=512)
-    packed = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=pixels.itemsize)
     whole = {a: -(-n // min(512, n)) for a, n in zip("yx", pixels.shape)}
-    ngff_zarr.to_ngff_zarr(where, pyramid, version="0.5", chunks_per_shard=whole, compressors=packed)
+    ngff_zarr.to_ngff_zarr(where, pyramid, version="0.5", chunks_per_shard=whole)
 
 
 images, labels = (np.load(p) for p in sys.argv[1:3])

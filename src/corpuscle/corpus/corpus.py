@@ -172,7 +172,10 @@ class Corpus:
 
     def __repr__(self) -> str:
         told = f"<corpus {self.study.title!r}: {len(self)} records, digest {self.digest[:12] or 'none yet'}>"
-        rows = [(e.name if e.name.isprintable() else repr(e.name), ", ".join(e.layers)) for e in list(self.entries.values())[:8]]
+        rows = [
+            (e.name if e.name.isprintable() else repr(e.name), ", ".join(e.layers))
+            for e in list(self.entries.values())[:8]
+        ]
         width = max((len(n) for n, _ in rows), default=0)
         more = [f"  ... and {len(self) - 8} more"] if len(self) > 8 else []
         return "\n".join([told, *(f"  {n:<{width}}  {layers}" for n, layers in rows), *more])

@@ -12,11 +12,24 @@ from corpuscle.errors import FormatError
 
 ANNOTATION = frozenset(
     (
-        "annotation annotations gt instance instances label labels labelled mask mask2d masks nuclei objects seg "
-        "segmentation"
-    ).split()
+        "annotation",
+        "annotations",
+        "gt",
+        "instance",
+        "instances",
+        "label",
+        "labels",
+        "labelled",
+        "mask",
+        "mask2d",
+        "masks",
+        "nuclei",
+        "objects",
+        "seg",
+        "segmentation",
+    )
 )
-PICTURE = frozenset(["image", "images", "img", "img2d", "imgs", "raw"])
+PICTURE = frozenset(("image", "images", "img", "img2d", "imgs", "raw"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,9 +108,15 @@ def _flipped(pairs: list[list[int]], crc: bytes, end: int) -> bool:
     ends = [0, *(a + n for a, n in there)]
     if ends[-1] == end and all(p[0] == e for p, e in zip(there, ends, strict=False)):
         return True
-    at = 0
+    at = strange = 0
     for i, (start, long) in enumerate(pairs):
         later = next((a for a, _ in pairs[i + 1 :] if a != ABSENT), end)
+        if [start, long] == [ABSENT, ABSENT] or (start == at and start + long == later):
+            at = later
+            continue
+        strange += 1
+        if strange > 3:
+            return False
         for mended in ([at, long], [start, later - start], [at, later - at], [ABSENT, ABSENT]):
             if sum(a != b for a, b in zip(mended, (start, long), strict=True)) == 1 and mended[1] >= 0:
                 whole = [x % 2**64 for p in (*pairs[:i], mended, *pairs[i + 1 :]) for x in p]
