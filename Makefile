@@ -48,8 +48,8 @@ docs: $(STAMPS)/docs  ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "open $(CURDIR)/site/index.html in a browser"
 
-bench: $(STAMPS)/test  ## measure speed and memory; see docs/benchmarks.md
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(STAMPS)/test  ## measure speed and memory beside the peers', into docs/benchmarks.md
+	$(BIN)/python -m benchmarks
 
 clean:  ## remove what make has made, .venv included
 	rm -rf $(VENV) $(DEMO) $(DEMO).ledger site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

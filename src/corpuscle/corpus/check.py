@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from corpuscle.blocks.engines.outcome import Engine, Outcome, attempt
 from corpuscle.core import truth_of
 from corpuscle.corpus.entry import Entry
-from corpuscle.corpus.layout import INDEX, RECORD, SPLITS, Layout
+from corpuscle.corpus.layout import CORPUS, INDEX, RECORD, SPLITS, Layout
 from corpuscle.corpus.rules import header, plate, record, strays
 from corpuscle.corpus.rules.problem import RULES, Problem
 from corpuscle.corpus.rules.record import Report
@@ -138,27 +138,25 @@ def _parts(entries: Iterable[Entry]) -> tuple[str, ...]:
     return tuple(part for part, kind in (("images", "image"), ("annotations", "labels")) if kind in kinds)
 
 
-def _derived(layout: Layout, top: header.Header, reports: list[Report], told: plate.Told) -> Iterator[Problem]:
+def _derived(layout: Layout, top: header.Header, reports: list[Report], told: plate.Told) -> list[Problem]:
     """Problems of what is computed from the records, as far as it does not follow from theirs."""
     entries = {r.entry.name: r.entry for r in reports if r.entry is not None}
-    sound = all(r.sealed for r in reports)
-    index, wrong = header.table(layout, INDEX, ("record", "slug", "layers", "digest"))
-    found = list(wrong)
-    absent = header.missing(index, set(entries), {r.folder for r in reports}) if index is not None else []
-    for name, slug in absent:
-        said = f"the index lists the record {name!r}, which is not there"
-        found.append(Problem("record-missing", f"records/{slug[-8:-6]}/{slug}", said))
-    if index is not None and sound and not absent:
+    folders = {r.folder for r in reports}
+    index, found = header.table(layout, INDEX, ("record", "slug", "layers", "digest"))
+    absent = header.missing(index, set(entries), folders) if index is not None else {}
+    for folder, name in absent.items():
+        found.append(Problem("record-missing", folder, f"the index lists the record {name!r}, which is not there"))
+    sound = not absent and all(r.sealed for r in reports)
+    if index is not None and sound:
         found += header.stale(index, entries)
-    known = set(entries) | (set(index["record"].tolist()) if index is not None else set())
     splits, wrong = header.table(layout, SPLITS, ("scheme", "record", "part"))
     found += wrong
     if splits is not None and index is not None:
-        found += header.splits(splits, known)
-    if sound and not absent and not any(p.rule.startswith("study-") or "licence" in p.rule for p in top.problems):
+        found += header.splits(splits, {*entries, *index["record"].tolist()})
+    if sound and not top.problems:
         found += header.digests(top, entries)
-    if not top.written and top.body and not top.problems and not any(p.rule == "corpus-digest" for p in found):
-        found.append(Problem("corpus-checksum", "corpus.json", "was changed since it was written", "build again"))
+    if not top.written and top.body and not any(p.place == CORPUS for p in (*top.problems, *found)):
+        found.append(Problem("corpus-checksum", CORPUS, "was changed since it was written", "build again"))
     for place in plate.previews(layout):
         wrong = plate.preview(layout, place)
         told.explained |= {place} if wrong else set()
@@ -166,10 +164,10 @@ def _derived(layout: Layout, top: header.Header, reports: list[Report], told: pl
     places = {p.place for p in found}
     found += header.seals(top, layout, lambda name: name in places or told.explains(name))
     found += strays.top(layout)
-    found += strays.records(layout, {r.folder for r in reports})
-    if sound and not absent:
+    found += strays.records(layout, {*folders, *absent})
+    if sound:
         fields = {le.path for e in entries.values() for le in e.layers.values()}
         found += strays.plates(layout, fields, {"/".join(p.place.split("/")[:2]) for p in told.problems})
     if sound and not found and not top.problems and not told.problems:
         found += header.readme(layout)
-    yield from found
+    return found

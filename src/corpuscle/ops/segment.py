@@ -69,7 +69,7 @@ def local_watershed(
     contrast: float = 0.6,
     edge: float = 3.0,
     neck: float = 0.85,
-    gap: float = 0.1,
+    gap: float = 0.05,
     reach: float = 0.2,
     least: float = 0.1,
 ) -> NDArray[np.int32]:

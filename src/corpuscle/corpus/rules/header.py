@@ -129,10 +129,11 @@ def table(layout: Layout, name: str, columns: Sequence[str]) -> tuple[Table | No
     return found, []
 
 
-def missing(found: Table, names: set[str], folders: set[str]) -> list[tuple[str, str]]:
-    """Names and slugs of the index whose record is not there; one that cannot be read is there all the same."""
+def missing(found: Table, names: set[str], folders: set[str]) -> dict[str, str]:
+    """Folder and name of each record of the index that is not there; one that cannot be read is there all the same."""
     rows = zip(found["record"].tolist(), found["slug"].tolist(), strict=True)
-    return [(n, s) for n, s in rows if n not in names and f"records/{s[-8:-6]}/{s}" not in folders]
+    places = {f"records/{s[-8:-6]}/{s}": n for n, s in rows if n not in names}
+    return {place: name for place, name in places.items() if place not in folders}
 
 
 def stale(found: Table, entries: Mapping[str, Entry]) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from skimage.measure import label
 
 from corpuscle.core import Box, Image
 
-TILE = {1: 1 << 20, 2: 2048, 3: 160}
+TILE = {1: 1 << 20, 2: 1024, 3: 128}
 
 
 def cut(image: Image, *, tile: int | None = None) -> list[int]:

@@ -149,7 +149,11 @@ def _pictures(layout: Layout, entry: Entry, layers: Mapping[str, LayerEntry], *,
         whole = not seen.broken and not above.broken
         explained |= {n for n, x in ((name, seen), (of, above)) if n and (x.broken or whole)}
     told = entry.facts.get("split_objects")
-    split = frozenset(int(v) for v in str(told.value).split(",") if v.strip().isdecimal()) if told else frozenset()
+    split = (
+        frozenset(int(v) for v in str(told.value).split(",") if v.strip().isdecimal() and len(v) < 20)
+        if told
+        else frozenset()
+    )
     for name, seen in looks.items():
         if name in explained:
             continue

@@ -111,7 +111,9 @@ def _flipped(pairs: list[list[int]], crc: bytes, end: int) -> bool:
     at = strange = 0
     for i, (start, long) in enumerate(pairs):
         later = next((a for a, _ in pairs[i + 1 :] if a != ABSENT), end)
-        if [start, long] == [ABSENT, ABSENT] or (start == at and start + long == later):
+        if [start, long] == [ABSENT, ABSENT]:
+            continue
+        if start == at and start + long == later:
             at = later
             continue
         strange += 1
