@@ -10,9 +10,11 @@ import sys
 import tempfile
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import tifffile
 
 from benchmarks.data import real
@@ -68,13 +70,13 @@ def _speed(folder: Path) -> Finding:
         "Reading Cellomics C01",
         ("what", "program", "ms a file", "times ours"),
         tuple(rows),
-        "Median over the files, the best of three readings of each, from a warm cache; whole programs the median of three.",
+        "Median over the files, the best of three readings of each, from a warm cache; of whole programs the median "
+        "of three.",
         tuple(notes),
     )
 
 
-def _per_file(paths: list[Path], work: object) -> float:
-    assert callable(work)
+def _per_file(paths: list[Path], work: Callable[[Path], object]) -> float:
     times = []
     for path in paths:
         some = []
@@ -86,9 +88,8 @@ def _per_file(paths: list[Path], work: object) -> float:
     return median(times)
 
 
-def _median_of(work: object, *, times: int = 3) -> float:
-    assert callable(work)
-    ran: list[Ran] = [work() for _ in range(times)]
+def _median_of(work: Callable[[], Ran], *, times: int = 3) -> float:
+    ran = [work() for _ in range(times)]
     if bad := [r for r in ran if r.code]:
         raise Absent((bad[0].err.strip() or bad[0].out.strip() or "it said nothing").splitlines()[-1][:300])
     return median(r.seconds for r in ran)
@@ -109,7 +110,7 @@ def _bioformats(folder: Path, plate: list[Path]) -> tuple[float, float]:
     def convert(path: Path, out: Path) -> Ran:
         for old in out.parent.glob(f"{out.name.split('%')[0]}*"):
             old.unlink()
-        quiet = ["-Xshare:auto", "-cp", jar, CONVERTER, "-no-upgrade", "-overwrite"]
+        quiet: list[str | Path] = ["-Xshare:auto", "-cp", jar, CONVERTER, "-no-upgrade", "-overwrite"]
         return run([java, *quiet, path, out], timeout=300)
 
     (folder / "bf").mkdir()
@@ -137,14 +138,13 @@ def _hostile(folder: Path) -> Finding:
         "Turning away Cellomics files that lie",
         ("file", "exit code", "ms", "peak MB", "rule"),
         tuple(rows),
-        "The whole program, `corpuscle info FILE --json`, its start included; the median of three runs, the peak of all.",
+        "The whole program, `corpuscle info FILE --json`, its start included: the median of three runs, and the "
+        "largest peak.",
     )
 
 
 def _liars() -> dict[str, bytes]:
     """Files that are not what they say, by what is wrong with them."""
-    import numpy as np
-
     pixels = np.arange(512 * 512, dtype=np.uint16).reshape(512, 512)
     good = c01.encode(pixels, um_per_px=0.5)
 

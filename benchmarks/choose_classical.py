@@ -35,7 +35,7 @@ THRESHOLDS = tuple(round(k * 0.05, 2) for k in range(10, 20))
 SIZES = (0, 25, 100, 1000, 2100, 10**9)
 DEFAULT = {
     "outline": 0.48,
-    "contrast": 0.6,
+    "contrast": 0.5,
     "edge": 3.0,
     "neck": 0.85,
     "gap": 0.05,
@@ -44,7 +44,7 @@ DEFAULT = {
 }
 TRIED = {
     "outline": (0.42, 0.45, 0.51, 0.54),
-    "contrast": (0.5, 0.7),
+    "contrast": (0.4, 0.6, 0.7),
     "edge": (2.0, 4.0),
     "neck": (0.8, 0.9),
     "gap": (0.03, 0.1),

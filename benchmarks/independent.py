@@ -47,8 +47,8 @@ def measure() -> list[Finding]:
             ("corpus", "methods", "parts", "scores", "largest difference"),
             tuple(rows),
             "F1 at 0.5, mean F1 and recall of objects of 25 to 100 px, pooled over the images of each part: what "
-            "`corpuscle bench --json` tells, and what `benchmarks/recompute_scores.py` makes of the same files with zarr-python, "
-            "pyarrow and SciPy.",
+            "`corpuscle bench --json` tells, and what `benchmarks/recompute_scores.py` makes of the same files with "
+            "zarr-python, pyarrow and SciPy.",
             (f"{verdict} to {TOLERANCE:.0e}.",),
         )
     ]

@@ -24,18 +24,19 @@ def cache() -> Path:
     return base
 
 
-def python_with(package: str) -> Path:
+def python_with(package: str, *, extra: str = "") -> Path:
     """The Python of a virtual environment that holds a peer and nothing of ours, made where it is not there yet.
 
-    Raises Absent where it cannot be installed.
+    `extra` names an optional part of the peer. Raises Absent where it cannot be installed.
     """
     folder = cache() / package
     python = folder / "bin" / "python"
     if (folder / "installed").exists():
         return python
     shutil.rmtree(folder, ignore_errors=True)
+    wanted = f"{package}[{extra}]" if extra else package
     _done([sys.executable, "-m", "venv", str(folder)], package)
-    _done([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package], package)
+    _done([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wanted], package)
     (folder / "installed").touch()
     return python
 

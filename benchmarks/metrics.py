@@ -39,9 +39,8 @@ def measure() -> list[Finding]:
     for name, pairs in sets.items():
         with tempfile.TemporaryDirectory() as held:
             path = Path(held) / "pairs.npz"
-            np.savez(
-                path, **{f"{w}{k}": a for k, p in enumerate(pairs) for w, a in zip(("truth", "guess"), p, strict=True)}
-            )
+            arrays = {f"{w}{k}": a for k, p in enumerate(pairs) for w, a in zip(("truth", "guess"), p, strict=True)}
+            np.savez(path, allow_pickle=False, **arrays)
             ours, mine = _answer([sys.executable, "-m", "benchmarks.metrics", "--score", path])
             objects = sum(int(np.count_nonzero(np.unique(t))) for t, _ in pairs)
             rows.append((name, "corpuscle", len(pairs), objects, 1e3 * ours / len(pairs), 1.0, None, None))
@@ -71,8 +70,9 @@ def measure() -> list[Finding]:
                 "PQ differs by",
             ),
             tuple(rows),
-            "TP, FP and FN at ten thresholds and PQ; ours also tells AJI, AJI+, SEG, splits, merges and recall by size in "
-            "the same time. Median of 5 runs; a difference would be a threshold of a pair at which the counts disagree.",
+            "TP, FP and FN at ten thresholds, and PQ; ours also tells AJI, AJI+, SEG, splits, merges and recall by "
+            "size in the same time. Median of 5 runs. A count differs where TP, FP or FN of an image at a threshold "
+            "does.",
             tuple(dict.fromkeys(notes)),
         )
     ]

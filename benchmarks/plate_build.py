@@ -54,11 +54,13 @@ def measure(files: int | None = None) -> list[Finding]:
             f"Building a plate of {n:,} files",
             ("what", "value"),
             tuple(rows),
-            f"`corpuscle build nuclei` on {n:,} C01 files of 512 x 512 px, each with pixels of its own, {WORKERS} workers; "
-            "each is read, kept as OME-Zarr with a pyramid, normalised, measured for its shading, and shown in a preview.",
+            f"`corpuscle build nuclei` on {n:,} C01 files of 512 x 512 px, each with pixels of its own, {WORKERS} "
+            "workers; each is read, kept as OME-Zarr with a pyramid, normalised, measured for its shading, and shown "
+            "in a preview.",
             (
-                f"Killed with signal 9, all its processes at once, at {KILLS} random moments and started again each time, "
-                f"the build ends with the digest of the one left alone: {same}. Faking the files took {faked:.0f} s.",
+                f"Killed with signal 9, all its processes at once, at {KILLS} random moments and started again each "
+                f"time, the build ends with the digest of the one left alone: {same}. To fake the files took "
+                f"{faked:.0f} s.",
             ),
         )
     ]

@@ -61,8 +61,8 @@ def measure() -> list[Finding]:
                 ("its preview", ours, size / 1e6, took),
                 ("the coarsest level of every well", theirs, more / 1e6, longer),
             ),
-            f"Over HTTP, {1e3 * DELAY:.0f} ms before each answer, as many at once as the client (tensorstore) likes; one field of "
-            f"{side} x {side} px a well.",
+            f"Over HTTP, {1e3 * DELAY:.0f} ms before each answer, as many at once as the client (tensorstore) likes; "
+            f"one field of {side} x {side} px a well.",
             (f"To draw the preview once took {drawn:.1f} s.",),
         )
     ]

@@ -24,7 +24,7 @@ def write(pixels, group, levels, name, labels):
     for k in range(levels):
         pixels = halved(pixels, labels) if k else pixels
         chunk = tuple(min(512, n) for n in pixels.shape)
-        shard = tuple(c * -(-n // c) for c, n in zip(chunk, pixels.shape))
+        shard = tuple(c * -(-n // c) for c, n in zip(chunk, pixels.shape, strict=True))
         array = group.create_array(
             str(k),
             shape=pixels.shape,
@@ -44,12 +44,12 @@ def write(pixels, group, levels, name, labels):
 images, labels = (np.load(p) for p in sys.argv[1:3])
 out, levels, repeats = Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
 for r in range(repeats + 1):
-    start = time.perf_counter()
-    for k, (image, truth) in enumerate(zip(images, labels)):
+    start, cpu = time.perf_counter(), time.process_time()
+    for k, (image, truth) in enumerate(zip(images, labels, strict=True)):
         root = zarr.create_group(out / f"{r}" / f"{k}.zarr", zarr_format=3)
         write(image, root, levels, "image", False)
         beneath = root.create_group("labels")
         beneath.attrs["ome"] = {"version": "0.5", "labels": ["nuclei"]}
         write(truth, beneath.create_group("nuclei"), levels, "nuclei", True)
     if r:
-        print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+        print(json.dumps({"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}), flush=True)

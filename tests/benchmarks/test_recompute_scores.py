@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import recompute_scores
 from benchmarks.recompute_scores import TOLERANCE, compare
 from tests.realdata import real
+
+from benchmarks import recompute_scores
 
 CLI = Path(sys.executable).with_name("corpuscle")
 METRICS = {"f1@.50", "mean_f1", "recall@.50[25-100px]"}
 
 
 def built(raw: Path, corpus: Path) -> Path:
-    command = [CLI, "build", "nuclei", raw, corpus, "--workers", "2"]
+    command: list[str | Path] = [CLI, "build", "nuclei", raw, corpus, "--workers", "2"]
     subprocess.run(command, check=True, capture_output=True)
     return corpus
 

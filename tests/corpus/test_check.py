@@ -19,6 +19,7 @@ from corpuscle.blocks.engines.local import Local
 from corpuscle.core import Image
 from corpuscle.core.pyramid import downsample
 from corpuscle.corpus.check import RULES, check
+from corpuscle.corpus.corpus import Corpus
 from corpuscle.corpus.entry import checksum
 from corpuscle.errors import CorpusError
 from corpuscle.formats import omezarr
@@ -76,6 +77,13 @@ def flip(path: Path, at: int, by: int = 0x10) -> None:
 
 def test_a_sound_corpus_has_no_problem(sound: Path) -> None:
     assert check(sound) == ()
+
+
+def test_a_guess_by_hand_is_no_problem(corpus: Path) -> None:
+    opened = Corpus.open(corpus)
+    truth = opened["p1_B03f00"].image("nuclei")
+    opened.put("p1_B03f00", "nuclei@mine", Image(truth.read(), truth.space, labels_of="raw"))
+    assert check(corpus) == ()
 
 
 def test_workers_change_nothing(corpus: Path) -> None:

@@ -41,7 +41,8 @@ def run_check(root: Path, *, as_json: bool) -> int:
     """Every problem of a corpus; 1 where there is any."""
     from corpuscle.corpus.check import check
 
-    problems = check(root)
+    with Local() as engine:
+        problems = check(root, engine=engine)
     for p in problems:
         if as_json:
             show.say_json({"file": str(p.place), "rule": p.rule, "reason": p.message, "fix": p.fix})

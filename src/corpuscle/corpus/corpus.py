@@ -205,16 +205,6 @@ def corpus_digest(study: Study, entries: Mapping[str, Entry]) -> str:
     return of_json({"study": study_to(study), "records": records})
 
 
-def made_digests(entries: Mapping[str, Entry]) -> dict[str, str]:
-    """For each layer name that steps made, one digest over all records that have it."""
-    by: dict[str, list[list[str]]] = {}
-    for name in sorted(entries):
-        for layer, e in entries[name].layers.items():
-            if e.made.fingerprint:
-                by.setdefault(layer, []).append([name, e.digest])
-    return {layer: of_json(rows) for layer, rows in sorted(by.items())}
-
-
 def write_header(layout: Layout, recipe: str, study: Study, **more: Any) -> None:
     """Write corpus.json, old or new."""
     body = {"format": FORMAT, "recipe": recipe, "study": study_to(study), **more}

@@ -66,7 +66,7 @@ def local_watershed(
     *,
     diameter: float | None = None,
     outline: float = 0.48,
-    contrast: float = 0.6,
+    contrast: float = 0.5,
     edge: float = 3.0,
     neck: float = 0.85,
     gap: float = 0.05,

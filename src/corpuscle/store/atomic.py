@@ -41,7 +41,7 @@ def read_json(path: Path) -> Any:
         raise StoreError("no such file", where=path, rule="json-missing") from e
     except OSError as e:
         raise StoreError(f"cannot be read: {e.strerror or e}", where=path, rule="json-unreadable") from e
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as e:
+    except (ValueError, RecursionError) as e:  # not UTF-8, not JSON, or a number of thousands of digits
         raise StoreError(f"is not JSON: {e}", where=path, rule="json-torn") from e
 
 
