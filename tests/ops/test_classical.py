@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from benchmarks.choose_classical import Tally, f1, images, tally
+from tests.realdata import real
 
 from corpuscle.ops.segment import local_watershed, otsu_components
-from tests.realdata import real
 
 
 def found(tallies: list[Tally], low: int, high: int) -> float:

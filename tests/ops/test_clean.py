@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+from tests.realdata import real
 
 from corpuscle.errors import LayerError, SettingsError
 from corpuscle.ops.clean import normalise, percentiles, restore
-from tests.realdata import real
 
 QUICK = settings(deadline=None, max_examples=60)
 INTEGERS = (np.uint8, np.uint16, np.int16, np.int8, np.uint64, np.int64)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.ops.scenes import TURNS
 
 from corpuscle.ops.coarse import fine, grid, mean, most
-from tests.ops.scenes import TURNS
 
 QUICK = settings(deadline=None, max_examples=40)
 

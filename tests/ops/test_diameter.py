@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.ops.scenes import TURNS, discs, field
 
 from corpuscle.errors import LayerError
 from corpuscle.ops.diameter import diameter
-from tests.ops.scenes import TURNS, discs, field
 
 
 @pytest.mark.parametrize("radius", [4, 8, 20])

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.ops.scenes import TURNS, discs, field
 
 from corpuscle.errors import LayerError, SettingsError
 from corpuscle.ops.illumination import background, correct, flat_field
-from tests.ops.scenes import TURNS, discs, field
 
 
 def test_a_tilted_background_is_seen_through_objects() -> None:

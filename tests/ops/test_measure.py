@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from skimage.measure import regionprops
+from tests.ops.scenes import discs
 
 from corpuscle.errors import LayerError, SettingsError
 from corpuscle.ops.measure import measure
-from tests.ops.scenes import discs
 
 QUICK = settings(deadline=None, max_examples=40)
 LABELS = hnp.arrays(

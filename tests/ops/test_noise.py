@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.ops.scenes import TURNS, discs
 
 from corpuscle.errors import LayerError
 from corpuscle.ops.noise import grain
-from tests.ops.scenes import TURNS, discs
 
 
 @pytest.mark.parametrize("amount", [3, 12, 40])

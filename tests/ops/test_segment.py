@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label
+from tests.ops.scenes import TURNS, discs, field, overlap
 
 from corpuscle.errors import LayerError, SettingsError
 from corpuscle.ops.clean import normalise
 from corpuscle.ops.segment import gauss_otsu, local_watershed, otsu_components, otsu_watershed, renumbered
-from tests.ops.scenes import TURNS, discs, field, overlap
 
 METHODS = (otsu_components, gauss_otsu, otsu_watershed, local_watershed)
 each = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)

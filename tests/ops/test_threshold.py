@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.filters import threshold_otsu
+from tests.ops.scenes import field
 
 from corpuscle.ops.threshold import otsu
-from tests.ops.scenes import field
 
 QUICK = settings(deadline=None, max_examples=40)
 
