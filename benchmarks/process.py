@@ -49,12 +49,14 @@ class Ran:
 class Peak:
     """The most that a program and all its children held at one moment, in MB, as often as one could look.
 
-    `rss` counts pages that several share once for each, `pss` once in all; `most` is the largest single process.
+    `rss` counts pages that several share once for each, `pss` once in all; `own` is the program itself, `child` the
+    largest of its children.
     """
 
     rss: float
     pss: float
-    most: float
+    own: float
+    child: float
     processes: int
 
 
@@ -95,7 +97,7 @@ def kill(child: subprocess.Popen[str]) -> None:
 
 def peak_of(child: subprocess.Popen[str], *, every: float = 0.2, timeout: float = 3600) -> tuple[Peak, str, str]:
     """Watch a started program and its children until it ends: the peak, and what it said."""
-    rss = pss = most = 0.0
+    rss = pss = own = largest = 0.0
     count = 0
     ended = threading.Event()
     said: list[str] = []
@@ -108,14 +110,15 @@ def peak_of(child: subprocess.Popen[str], *, every: float = 0.2, timeout: float 
     thread.start()
     waited = 0.0
     while not ended.wait(every):
-        sizes = [s for pid in _family(child.pid) if (s := _size(pid))]
-        rss, pss = max(rss, sum(r for r, _ in sizes)), max(pss, sum(p for _, p in sizes))
-        most, count = max([most, *(r for r, _ in sizes)]), max(count, len(sizes))
+        sizes = {pid: s for pid in _family(child.pid) if (s := _size(pid))}
+        rss, pss = max(rss, sum(r for r, _ in sizes.values())), max(pss, sum(p for _, p in sizes.values()))
+        own = max(own, sizes.pop(child.pid, (0.0, 0.0))[0])
+        largest, count = max([largest, *(r for r, _ in sizes.values())]), max(count, 1 + len(sizes))
         waited += every
         if waited > timeout:
             os.killpg(child.pid, signal.SIGKILL)
     thread.join()
-    return Peak(rss, pss, most, count), said[0], said[1]
+    return Peak(rss, pss, own, largest, count), said[0], said[1]
 
 
 def _family(pid: int) -> list[int]:

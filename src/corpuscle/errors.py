@@ -19,6 +19,8 @@ class CorpuscleError(Exception):
         What to do about it.
     rule
         A short stable id, for machines.
+    asked
+        Whether the fault is in what was asked for, where that is not so, or so, for all errors of its kind.
 
     >>> e = FormatError("the zlib stream ends early", where="a.C01", fix="copy the file again", rule="c01-truncated")
     >>> print(e)
@@ -26,15 +28,18 @@ class CorpuscleError(Exception):
     """
 
     rule = "error"
-    asked = False
-    """Whether the fault is in what was asked for, rather than in what was found."""
+    asked: bool = False
+    """Whether the fault is in what was asked for, rather than in what was found: exit code 2, and not 1."""
 
-    def __init__(self, message: str, *, where: str | Path = "", fix: str = "", rule: str = "") -> None:
+    def __init__(
+        self, message: str, *, where: str | Path = "", fix: str = "", rule: str = "", asked: bool | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.where = str(where)
         self.fix = fix
         self.rule = rule or type(self).rule
+        self.asked = type(self).asked if asked is None else asked
 
     def __str__(self) -> str:
         where = f"{self.where!r}: " if _odd(self.where) else f"{self.where}: " if self.where else ""
@@ -43,7 +48,7 @@ class CorpuscleError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process borders; the default would lose everything but the message.
-        return _revive, (type(self), self.message, self.where, self.fix, self.rule)
+        return _revive, (type(self), self.message, self.where, self.fix, self.rule, self.asked)
 
     def as_json(self) -> str:
         """One line for machines: file, rule, reason, fix."""
@@ -54,8 +59,10 @@ def _odd(text: str) -> bool:
     return not text.isprintable()
 
 
-def _revive(kind: type[CorpuscleError], message: str, where: str, fix: str, rule: str) -> CorpuscleError:
-    return kind(message, where=where, fix=fix, rule=rule)
+def _revive(
+    kind: type[CorpuscleError], message: str, where: str, fix: str, rule: str, asked: bool
+) -> CorpuscleError:
+    return kind(message, where=where, fix=fix, rule=rule, asked=asked)
 
 
 class SpaceError(CorpuscleError, ValueError):

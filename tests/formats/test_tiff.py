@@ -3,6 +3,8 @@ from __future__ import annotations
 import pickle
 import resource
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -200,7 +202,6 @@ LAUGHS = '<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a
     ("description", "rule"),
     [
         (LAUGHS, "xml-entities"),
-        ("<OME><broken></OME>", "xml-syntax"),
         ('<OME><Image><Pixels SizeT="999999999" SizeC="999999999"/></Image></OME>', "tiff-ome"),
         ('<OME><Image><Pixels><TiffData IFD="-1"/></Pixels></Image></OME>', "tiff-ome"),
         (
@@ -217,6 +218,40 @@ def test_hostile_ome_xml_is_refused_before_it_is_parsed(description: str, rule: 
         formats.read(tmp_path / "a.tif")
     assert e.value.rule == rule
     assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("description", ["<OME><broken></OME>", '<?xml version="1.0"?><OME xmlns="x"><Image'])
+def test_ome_xml_that_is_no_xml_is_told_and_the_pixels_are_read(
+    description: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # It was an error, and before that a warning of tifffile's on standard error.
+    tifffile.imwrite(tmp_path / "a.tif", picture(), description=description, metadata=None)
+    record = formats.read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(record.image("raw").read(), picture())
+    assert str(record.facts["ome_xml"].value).startswith("unreadable: ")
+    assert formats.scenes(tmp_path / "a.tif")[0].facts == record.facts
+    assert capfd.readouterr().err == ""
+
+
+def test_a_tiff_that_unpacks_to_far_too_much_is_refused(tmp_path: Path) -> None:
+    # 3 seconds and 1.4 GB went into a canvas of zeros.
+    blank = np.zeros((9000, 9000), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", blank, compression="zlib")
+    with pytest.raises(FormatError, match="tiff-bomb"):
+        formats.scenes(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "b.tif", blank[:7000].astype(np.uint16), compression="zlib")
+    assert formats.scenes(tmp_path / "b.tif")[0].shape == (7000, 9000)
+
+
+def test_what_tifffile_has_to_say_stays_inside(tmp_path: Path) -> None:
+    # ImageJ's text claimed more frames than there were, and tifffile's warning reached standard error.
+    tifffile.imwrite(tmp_path / "a.tif", picture(), description="ImageJ=1.11a\nimages=9\nframes=9\n", metadata=None)
+    code = (
+        "from corpuscle import formats\nfrom corpuscle.errors import FormatError\n"
+        f"try: formats.read({str(tmp_path / 'a.tif')!r})\nexcept FormatError as e: print(e.rule)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("tiff-truncated", "")
 
 
 def test_planes_of_absent_files_are_missing_not_black(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 from corpuscle.blocks.engines.local import Local
 from corpuscle.core import Image, Space
 from corpuscle.corpus.corpus import Corpus
-from corpuscle.errors import CorpuscleError, CorpusError, SettingsError
+from corpuscle.errors import CorpuscleError, SettingsError
 from corpuscle.formats import c01, png, rgbmask
 from corpuscle.recipe import build, configured
 from corpuscle.recipes import load
@@ -129,7 +129,7 @@ def test_unknown_settings_and_foreign_folders_are_refused(raw: Path, tmp_path: P
         configured(load("nuclei"), {"nothing.x": 1})
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
-    with pytest.raises(CorpusError):
+    with pytest.raises(SettingsError, match="something else"):
         built(raw, tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
     with pytest.raises(SettingsError):

@@ -107,7 +107,7 @@ def test_the_published_objects_are_counted_exactly(tmp_path: Path) -> None:
             assert found | {"max_area": int(area.max())} == counts, name
             total += len(area)
         assert total == objects
-    assert {p: len(n) for p, n in corpus.splits()["published"].parts.items()} == {"train": 30, "dev": 10, "test": 0}
+    assert {p: len(n) for p, n in corpus.splits()["published"].parts.items()} == {"train": 30, "dev": 10}
     assert len(corpus.splits(absent=True)["published"].parts["test"]) == 10
 
 

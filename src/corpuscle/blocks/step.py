@@ -152,7 +152,9 @@ def rebind(step: Step, name: str, value: Any) -> Step:
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) if number else type(value) is type(was)
     if was is not None and not fits:
         raise SettingsError(f"{name} is now {was!r}; {value!r} is of another kind", rule="setting-kind")
+    # What both know, such as a channel, means the same to both.
     if name in of_op:
-        return replace(step, op=partial(step.op, **{name: value}))
-    assert step.when is not None, "it has the parameter"
-    return replace(step, when=partial(step.when, **{name: value}))
+        step = replace(step, op=partial(step.op, **{name: value}))
+    if name in of_when and step.when is not None:
+        step = replace(step, when=partial(step.when, **{name: value}))
+    return step

@@ -16,6 +16,7 @@ from corpuscle.errors import CorpusError, StoreError
 from corpuscle.store.atomic import read_json, write_json
 from corpuscle.store.digest import of_json
 
+PROVENANCE = ("source", "source_sha256")
 KINDS = ("image", "labels", "graph", "shapes", "table")
 
 
@@ -53,12 +54,15 @@ class Entry:
 
     @property
     def digest(self) -> str:
-        """Over name, groups, facts and the ingested layers: what was put in, not what was made of it."""
+        """Over name, groups, facts and the ingested layers: what was put in, not what was made of it.
+
+        From which file it came is no part of it, so a folder and a zip of the same images are one corpus.
+        """
         return of_json(
             {
                 "name": self.name,
                 "groups": list(self.groups.items()),
-                "facts": {k: asdict(v) for k, v in self.facts.items()},
+                "facts": {k: asdict(v) for k, v in self.facts.items() if k not in PROVENANCE},
                 "layers": {k: v.digest for k, v in self.layers.items() if not v.made.fingerprint},
                 "frames": [_frame(f) for f in self.frames],
             }

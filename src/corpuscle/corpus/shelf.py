@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +14,10 @@ from corpuscle.core import Graph, Image, Layer, Record, Shapes, Table
 from corpuscle.corpus import entry as entries
 from corpuscle.corpus.entry import Entry, LayerEntry
 from corpuscle.corpus.layout import RECORD, Layout, kind, layer_slug, slug
-from corpuscle.errors import CorpusError, RecordMissing
+from corpuscle.errors import CorpuscleError, CorpusError, RecordMissing
 from corpuscle.formats import omezarr
 from corpuscle.store import digest, geff, parquet
-from corpuscle.store.atomic import Staging, publish
+from corpuscle.store.atomic import Staging, publish, remove
 from corpuscle.store.ledger import beside
 
 SMALL = 256 * 2**20
@@ -81,14 +80,29 @@ class DiskShelf:
         return entries.try_read(self.layout.record(name) / RECORD) is not None
 
     def put(self, record: Record, layers: Sequence[str], made: Made, *, adopt: Path | None = None) -> None:
-        """Settle these layers, then the record file that lists them: a kill in between leaves the old record."""
+        """Settle these layers, then the record file that lists them.
+
+        All of them are made ready first, so a layer that cannot be read or written leaves the old
+        record as it was; and a kill in between leaves the old record file.
+        """
         home = self.layout.record(record.name)
         old = entries.try_read(home / RECORD)
         known: dict[str, LayerEntry] = dict(old.layers) if old else {}
-        for name in layers:
-            known[name] = self._settle(record, name, made, known, adopt)
-        if held := sorted(set(record.layers) - set(known)):
-            raise CorpusError(f"layers {held} were never settled", where=record.name)
+        ready: list[tuple[Path, Path]] = []
+        staging = Staging(self.layout.staging)
+        try:
+            for name in layers:
+                aside = adopt or staging.new()
+                known[name] = self._ready(record, name, made, known, aside, written=adopt is not None)
+                ready.append((aside, self.root / known[name].path))
+            if held := sorted(set(record.layers) - set(known)):
+                raise CorpusError(f"layers {held} were never settled", where=record.name)
+            for aside, final in ready:
+                staging.root.mkdir(parents=True, exist_ok=True)
+                publish(aside, final, trash=staging.root)
+        finally:
+            for aside, _ in ready if adopt is None else ():
+                remove(aside)
         order = {n: known[n] for n in record.layers if n in known}
         self._list_labels(order)
         e = Entry(record.name, slug(record.name), dict(record.groups), dict(record.facts), order, record.frames)
@@ -97,28 +111,40 @@ class DiskShelf:
         if old:
             self._remove_replaced(old, e)
 
+    def drop(self, name: str) -> None:
+        """Take a record out of the corpus with its layers; its file goes first, so a kill leaves none half there."""
+        e = self.entry(name)
+        home = self.layout.record(name)
+        remove(home / RECORD)
+        for le in e.layers.values():
+            if (path := self.layout.inside(le.path)) is not None:
+                remove(path)
+        remove(home)
+
     def workplace(self, name: str, layer: str) -> Path:
         """Work in progress lies beside the corpus, not in it."""
         return beside(self.root) / "work" / slug(name) / layer_slug(layer, "")
 
-    def _settle(
-        self, record: Record, name: str, made: Made, known: Mapping[str, LayerEntry], adopt: Path | None
+    def _ready(
+        self, record: Record, name: str, made: Made, known: Mapping[str, LayerEntry], aside: Path, *, written: bool
     ) -> LayerEntry:
+        """Write a layer aside, unless it is `written` there already, and say where it will lie."""
         layer = record.layers[name]
         labels_of = layer.labels_of if isinstance(layer, Image) else None
         parent = known.get(labels_of) if labels_of else None
         above = self.layout.inside(parent.path) if parent else None
         path = self.layout.place(record, name, made.fingerprint, above)
-        staging = Staging(self.layout.staging)
-        if adopt is not None:
-            sum_, seal = _digest(layer), _seal(adopt)
-            staging.root.mkdir(parents=True, exist_ok=True)
-            publish(adopt, path, trash=staging.root)
-        else:
-            layer = _in_memory(layer)
-            with staging.place(path) as aside:
+        try:
+            if not written:
+                layer = _in_memory(layer)
                 _write(layer, aside, name, beneath=parent is not None)
-                sum_, seal = _digest(layer if _small(layer) else _back(layer, aside)), _seal(aside)
+            sum_, seal = _digest(layer if written or _small(layer) else _back(layer, aside)), _seal(aside)
+        except BaseException as e:
+            if not written:
+                remove(aside)
+            if isinstance(e, CorpuscleError) and str(self.layout.staging) in e.where:
+                raise type(e)(e.message, where=f"{record.name}/{name}", fix=e.fix, rule=e.rule) from e
+            raise
         return LayerEntry(kind(layer), self.layout.relative(path), sum_, labels_of, replace(made, digest=sum_), seal)
 
     def _list_labels(self, layers: Mapping[str, LayerEntry]) -> None:
@@ -141,7 +167,7 @@ class DiskShelf:
         for le in old.layers.values():
             path = self.layout.inside(le.path)
             if le.path not in kept and path is not None and path.exists():
-                shutil.rmtree(path) if path.is_dir() else os.unlink(path)
+                remove(path)
 
 
 @lru_cache(maxsize=64)

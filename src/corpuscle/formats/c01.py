@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from corpuscle.core import Channel, Fact, Image, Layer, Record, Space
 from corpuscle.core.plate import PlateName, parse
 from corpuscle.errors import FormatError
+from corpuscle.formats.bombs import defuse
 from corpuscle.formats.contract import Loss, Scene, image_of, lost, named, pick
 from corpuscle.formats.lazy import Lazy
 from corpuscle.formats.source import aside, head, length, whole
@@ -36,6 +37,7 @@ BEHIND = 1 << 20
 _HEADER = struct.Struct("<IiiHHIIiiII12s")
 _START = 52
 _TRAILER = 64
+_PIECE = 4 << 20
 # Deflate spends at least 2 bits on 258 bytes, so it never packs tighter than 1032 to 1.
 _TIGHTEST = 1032
 _DTYPES: dict[int, np.dtype[Any]] = {8: np.dtype("u1"), 16: np.dtype("<u2"), 32: np.dtype("<u4")}
@@ -88,7 +90,8 @@ def header(path: Path) -> Header:
     """The header of a file, of which a few hundred bytes are read.
 
     Raises FormatError with rule ``c01-magic`` (neither kind of file), ``c01-header`` (values that
-    cannot be meant), ``c01-size`` (more pixels than the file can hold) or ``c01-truncated``.
+    cannot be meant), ``c01-size`` (more pixels than the file can hold), ``c01-bomb`` (see `bombs.defuse`) or
+    ``c01-truncated``.
     """
     size = length(path)
     return _parsed(_open(head(path, 1024), path), size, path)
@@ -257,6 +260,8 @@ def _parsed(start: tuple[bytes, bool], size: int, path: str | Path) -> Header:
             fix="copy the file again",
             rule="c01-size" if packed or found.nbytes > PIXELS else "c01-truncated",
         )
+    if packed:
+        defuse(found.nbytes, size, where=path, rule="c01-bomb")
     return found
 
 
@@ -268,32 +273,48 @@ def _decode(data: bytes, where: str | Path) -> tuple[NDArray[Any], tuple[float, 
     found = _parsed(_open(data[:1024], where), len(data), where)
     if found.packed:
         body, trailer = _inflated(data, found.nbytes, where)
-        pixels = np.frombuffer(body, found.dtype)
+        pixels = body.view(found.dtype)
     else:
         pixels = np.frombuffer(data, found.dtype, math.prod(found.shape), _START)
         trailer = data[_START + found.nbytes : _START + found.nbytes + _TRAILER]
     return pixels.reshape(found.shape), _stage(trailer)
 
 
-def _inflated(data: bytes, nbytes: int, where: str | Path) -> tuple[bytes, bytes]:
+def _inflated(data: bytes, nbytes: int, where: str | Path) -> tuple[NDArray[np.uint8], bytes]:
+    """The bytes of the pixels, read-only, and the first of those behind them; unpacked once, into one place."""
+    # Room for one byte more than may follow, so that the end and its checksum are reached where they exist.
+    out, done = np.empty(_START + nbytes, np.uint8), 0
+    behind = b""
     stream = zlib.decompressobj()
     try:
-        stream.decompress(memoryview(data)[4:], _START)
-        body = stream.decompress(stream.unconsumed_tail, nbytes)
-        # Room for one byte more than may follow, so that the end and its checksum are reached where they exist.
-        trailer = stream.decompress(stream.unconsumed_tail, BEHIND + 1)
+        for at in range(len(MAGIC), len(data), _PIECE):
+            rest = data[at : at + _PIECE]
+            while rest and not stream.eof and len(behind) <= BEHIND:
+                room = len(out) - done
+                piece = stream.decompress(rest, min(room, _PIECE) or BEHIND + 1 - len(behind))
+                if room:
+                    out[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
+                    done += len(piece)
+                else:
+                    behind += piece
+                rest = stream.unconsumed_tail
     except zlib.error as e:
-        raise FormatError(f"the zlib stream is broken: {e}", where=where, rule="c01-corrupt") from e
-    if len(trailer) > BEHIND:
-        raise FormatError(f"more than {BEHIND} bytes follow the pixels", where=where, rule="c01-size")
-    if len(body) < nbytes or not stream.eof:
         raise FormatError(
-            f"the zlib stream ends early, after {len(body)} of {nbytes} bytes of pixels",
+            f"the zlib stream is broken: {e}", where=where, fix="copy the file again", rule="c01-corrupt"
+        ) from e
+    if len(behind) > BEHIND:
+        raise FormatError(
+            f"more than {BEHIND} bytes follow the pixels", where=where, fix="export it again", rule="c01-size"
+        )
+    if done < len(out) or not stream.eof:
+        raise FormatError(
+            f"the zlib stream ends early, after {max(0, done - _START)} of {nbytes} bytes of pixels",
             where=where,
             fix="copy the file again",
             rule="c01-truncated",
         )
-    return body, trailer[:_TRAILER]
+    out.flags.writeable = False
+    return out[_START:], behind[:_TRAILER]
 
 
 def _stage(trailer: bytes) -> tuple[float, float, float] | None:

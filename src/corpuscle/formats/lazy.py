@@ -60,13 +60,14 @@ class Lazy:
             raise IndexError(f"{key} is outside shape {self.shape}")
         grid = np.arange(math.prod(self.shape[: self.lead])).reshape(self.shape[: self.lead])
         wanted = np.asarray(grid[lead])
-        planes = [np.asarray(self._plane(int(i))[inner]) for i in wanted.flat]
-        if not planes:
-            empty = np.empty(self.shape[self.lead :], self.dtype)[inner]
-            return np.empty(wanted.shape + empty.shape, self.dtype)
         if wanted.ndim == 0:
-            return planes[0]
-        return np.stack(planes).reshape(wanted.shape + planes[0].shape)
+            return np.asarray(self._plane(int(wanted))[inner])
+        shape = tuple(len(range(*k.indices(n))) for k, n in zip(inner, self.shape[self.lead :], strict=True)
+                      if isinstance(k, slice))  # fmt: skip
+        out = np.empty((wanted.size, *shape), self.dtype)
+        for i, plane in enumerate(wanted.flat):
+            out[i] = self._plane(int(plane))[inner]
+        return out.reshape(wanted.shape + shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self[...], dtype=dtype, copy=copy)

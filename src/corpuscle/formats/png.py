@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from corpuscle.core import Channel, Fact, Image, Layer, Record, Space
 from corpuscle.core.record import Value
 from corpuscle.errors import FormatError
+from corpuscle.formats.bombs import defuse
 from corpuscle.formats.contract import Loss, Scene, image_of, lost, named, pick
 from corpuscle.formats.lazy import Lazy
 from corpuscle.formats.source import aside, head, whole
@@ -94,17 +95,18 @@ def read(path: Path, scene: str | None = None) -> Record:
     return Record(name, groups, {"raw": image}, facts)
 
 
-def vet(data: bytes, *, where: str | Path = "") -> Png:
+def vet(data: bytes, *, where: str | Path = "", labels: bool = False) -> Png:
     """The header, palette and texts of a PNG in memory, with nothing decoded.
 
     Raises FormatError: ``png-magic``, ``png-header``, ``png-size`` (more pixels than the data can hold,
-    or than `LIMIT`), ``png-crc``, ``png-truncated``.
+    or than `LIMIT`), ``png-bomb`` (see `bombs.defuse`; `labels` pass more), ``png-crc``, ``png-truncated``.
     """
     if data[:8] != MAGIC:
         raise FormatError(f"begins with {data[:8].hex(' ') or 'nothing'}, not as a PNG", where=where, rule="png-magic")
     width = height = depth = colour = -1
     interlaced = False
-    palette, packed, kept = b"", 0, [MAGIC]
+    palette, packed = b"", 0
+    kept: list[bytes | memoryview] = [MAGIC]
     texts: dict[str, str] = {}
     for at, kind, body in _chunks(data, where):
         if (at == 8) != (kind == b"IHDR"):
@@ -120,7 +122,7 @@ def vet(data: bytes, *, where: str | Path = "") -> Png:
         elif kind != b"IEND" and kind[0] & 32 == 0:
             raise FormatError(f"a chunk {kind!r} that no PNG needs", where=where, rule="png-header")
         if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
-            kept.append(data[at : at + 12 + len(body)])
+            kept.append(memoryview(data)[at : at + 12 + len(body)])
     samples = width * height * (1 if colour == 3 else _SAMPLES[colour])
     if samples * depth // 8 > packed * _TIGHTEST or samples > LIMIT:
         raise FormatError(
@@ -129,6 +131,7 @@ def vet(data: bytes, *, where: str | Path = "") -> Png:
             where=where,
             rule="png-size",
         )
+    defuse(samples * depth // 8, packed, where=where, rule="png-bomb", labels=labels)
     if colour == 3 and (not palette or len(palette) % 3):
         raise FormatError(f"a palette of {len(palette)} bytes", where=where, rule="png-header")
     return Png(width, height, depth, colour, interlaced, b"".join(kept), palette, texts)

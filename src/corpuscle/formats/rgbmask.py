@@ -95,7 +95,7 @@ def sniff(path: Path) -> bool:
 
 def scenes(path: Path) -> tuple[Scene, ...]:
     """The one image of the file; that it holds objects is seen when it is read."""
-    found = png.vet(whole(path), where=path)
+    found = png.vet(whole(path), where=path, labels=True)
     shape = (found.height, found.width)
     return (Scene(_named(path)[0], ("y", "x"), shape, np.dtype(np.int32), "labels", (None, None)),)
 
@@ -114,7 +114,7 @@ def read(path: Path, scene: str | None = None) -> Record:
 
 def load(path: Path, *, background: int | None = None) -> Decoded:
     """The objects in a PNG file: see `decode`. One that `write` wrote says so, and needs no evidence."""
-    found = png.vet(whole(path), where=path)
+    found = png.vet(whole(path), where=path, labels=True)
     pixels = png.decode(found, indices=True, where=path)
     if found.texts.get(_SAYS) == "voc" and found.colour == 2:
         return _declared(pixels, where=path)

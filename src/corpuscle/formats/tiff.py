@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from corpuscle.core import Box, Channel, Image, Layer, Record, Space
+from corpuscle.core import Box, Channel, Fact, Image, Layer, Record, Space
 from corpuscle.errors import FormatError, SpaceError
 from corpuscle.formats.contract import Loss, Scene, image_of, lost, named, pick
 from corpuscle.formats.lazy import Lazy
@@ -34,26 +34,24 @@ def sniff(path: Path) -> bool:
 
 def scenes(path: Path) -> tuple[Scene, ...]:
     """Every series of the file: an image of OME-XML, an ImageJ hyperstack, or pages that are alike."""
-    found = []
-    for name, image in _images(path):
-        layer = _layer(image)
-        found.append(Scene.of(name, image, layer=layer))
-    return tuple(found)
+    images, facts = _images(path)
+    return tuple(Scene.of(name, image, layer=_layer(image), facts=facts) for name, image in images)
 
 
 def read(path: Path, scene: str | None = None) -> Record:
     """One series as layer ``raw``, or ``labels`` where the file was written from labels here.
 
     The pixel size is that of OME-XML or ImageJ; dots per inch are not one, unless finer than 10 um a
-    pixel. Pages that nothing tells the meaning of are an axis ``page``. Raises FormatError: see
+    pixel. Pages that nothing tells the meaning of are an axis ``page``. Where the OME-XML is broken the fact
+    ``ome_xml`` says how, and the pages are read as those of a plain TIFF. Raises FormatError: see
     `tiffpages.opened` and `tiffmeta.vetted`; ``tiff-axes`` for axes that no image has,
     ``tiff-missing`` for planes that lie in files that are not there.
     """
-    images = list(_images(path))
+    images, facts = _images(path)
     index = pick(tuple(name for name, _ in images), scene, where=path)
     name, image = images[index]
     label, groups = named(path)
-    return Record(label if len(images) == 1 else f"{label}_{name}", groups, {_layer(image): image})
+    return Record(label if len(images) == 1 else f"{label}_{name}", groups, {_layer(image): image}, facts)
 
 
 def write(layer: Layer, path: Path) -> tuple[Loss, ...]:
@@ -112,10 +110,13 @@ def _planes(image: Image, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
         yield image.read(Box(box.start, box.stop)).reshape(plane).astype(dtype, copy=False)
 
 
-def _images(path: Path) -> Iterator[tuple[str, Image]]:
+def _images(path: Path) -> tuple[list[tuple[str, Image]], dict[str, Fact]]:
+    """Name and image of every series, and what is odd about the file."""
     from corpuscle.formats import tiffmeta, tiffpages
 
+    out = []
     with tiffpages.opened(path) as file:
+        fault = tiffpages.ome_fault(file)
         if file.is_ome:
             tiffmeta.vetted(file, path)
         found = list(file.series)
@@ -126,7 +127,8 @@ def _images(path: Path) -> Iterator[tuple[str, Image]]:
         for i, series in enumerate(found):
             name = plain[i] if plain[i] and plain.count(plain[i]) == 1 else str(i)
             told = tiffmeta.told(file, i, path)
-            yield (path.stem if len(found) == 1 else name), _image(series, i, told, path)
+            out.append((path.stem if len(found) == 1 else name, _image(series, i, told, path)))
+    return out, {"ome_xml": Fact(f"unreadable: {fault}")} if fault else {}
 
 
 def _complete(file: Any, found: list[Any], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 import zlib
@@ -17,7 +18,11 @@ from numpy.typing import NDArray
 
 from corpuscle.errors import FormatError
 from corpuscle.formats import safexml
+from corpuscle.formats.bombs import defuse
 from corpuscle.formats.source import head, length
+
+# What tifffile has to say of a file is told here as an error or a fact; an application may still listen to its log.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 PAGES = 1 << 20
 """A file of more pages than this is refused."""
@@ -38,6 +43,8 @@ BROKEN = (
     struct.error,
     zlib.error,
 )
+# Codecs without loss, of which a picture that packs tighter than `bombs.RATIO` is suspicious.
+_LOSSLESS = frozenset({5, 8, 32946, 32773, 34925, 50000})
 # How tightly codecs pack at most: deflate 1032 to 1, LZW 4096 codes of up to 4096 bytes, the others by experience.
 _TIGHTEST = {1: 1, 5: 4096, 8: 1032, 32946: 1032, 32773: 64}
 _TIGHTEST_ELSE = 40_000
@@ -55,8 +62,8 @@ def opened(path: Path) -> Iterator[Any]:
     """A TIFF file whose chain of pages and first page have been vetted; whatever tifffile raises is a FormatError.
 
     Rules: ``tiff-magic``, ``tiff-truncated`` (a page or its data lie beyond the end), ``tiff-header``
-    (pages in a circle), ``tiff-size`` (more pixels than the data can hold), ``xml-entities``,
-    ``tiff-corrupt``.
+    (pages in a circle), ``tiff-size`` (more pixels than the data can hold), ``tiff-bomb`` (see `bombs.defuse`),
+    ``xml-entities``, ``tiff-corrupt``. A file whose OME-XML is no XML is opened as a plain TIFF: see `ome_fault`.
     """
     _chain(path)
     try:
@@ -64,11 +71,28 @@ def opened(path: Path) -> Iterator[Any]:
             vet(file.pages.first, path)
             for tag in file.pages.first.tags:
                 _text(tag.value, path)
+            if not ome_fault(file):
+                yield file
+                return
+        with tifffile.TiffFile(path, is_ome=False) as file:
             yield file
     except FormatError:
         raise
     except BROKEN as e:
         raise FormatError(f"cannot be read as TIFF: {_first(e)}", where=path, rule="tiff-corrupt") from e
+
+
+def ome_fault(file: Any) -> str:
+    """Why the description of the first page, which sets out to be OME-XML, is no XML; '' where it is, or does not."""
+    said = str(file.pages.first.description or "")
+    if "<OME" not in said[:2000] and not said.rstrip("\0 \r\n\t").endswith("OME>"):
+        return ""
+    try:
+        safexml.parse(said)
+    except FormatError as e:
+        if e.rule == "xml-syntax":
+            return e.message
+    return ""
 
 
 def vet(page: Any, path: str | Path) -> None:
@@ -92,8 +116,15 @@ def vet(page: Any, path: str | Path) -> None:
         or bits // 8 > stored * _TIGHTEST.get(int(page.compression), _TIGHTEST_ELSE) + _SLACK
     ):
         raise FormatError(
-            f"claims {shape} samples of {page.bitspersample} bits in {stored} bytes", where=path, rule="tiff-size"
+            f"claims {shape} samples of {page.bitspersample} bits in {stored} bytes",
+            where=path,
+            fix="copy the file again",
+            rule="tiff-size",
         )
+    if int(page.compression) in _LOSSLESS:
+        # Large labels are stored as whole numbers of 16 bits or more.
+        labels = page.dtype is not None and page.dtype.kind in "iu" and page.dtype.itemsize > 1
+        defuse(bits // 8, stored, where=path, rule="tiff-bomb", labels=labels)
 
 
 @dataclass(frozen=True, slots=True)

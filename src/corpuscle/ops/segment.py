@@ -18,6 +18,7 @@ from corpuscle.ops.outline import filled_holes, outlined, steepness
 from corpuscle.ops.split import centres, joined
 from corpuscle.ops.threshold import otsu
 
+METHODS = ("otsu_components", "gauss_otsu", "otsu_watershed", "local_watershed")
 _TOUCHING = np.ones((3, 3), bool)
 # At least this share of a field is background, or the first round takes haze for ground.
 _DARK = 0.3

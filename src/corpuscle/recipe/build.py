@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,9 +21,9 @@ from corpuscle.corpus.complete import complete
 from corpuscle.corpus.corpus import Corpus, study_from, study_to, write_header
 from corpuscle.corpus.layout import Layout
 from corpuscle.corpus.shelf import DiskShelf
-from corpuscle.errors import CorpuscleError, CorpusError, FormatError, SettingsError
+from corpuscle.errors import CorpuscleError, FormatError, SettingsError
 from corpuscle.recipe.recipe import Found, Recipe
-from corpuscle.store.atomic import Staging, read_json
+from corpuscle.store.atomic import Staging, read_json, remove
 from corpuscle.store.digest import of_json
 from corpuscle.store.ledger import Ledger, beside
 
@@ -49,11 +49,18 @@ def build(
         )
     study = study_of(recipe, raw)
     layout = Layout(root)
+    fresh = not layout.corpus.exists()
     _claim(layout, recipe)
     with Ledger(beside(root)) as ledger:
         Staging(layout.staging).sweep()
         conditions = Conditions(engine or Local(), ledger, watch)
-        receipt = _ingest(recipe, raw, DiskShelf(root), conditions, tell)
+        try:
+            receipt = _ingest(recipe, raw, DiskShelf(root), conditions, tell)
+        except SettingsError:
+            if fresh and not layout.records.exists():
+                remove(root)
+                remove(ledger.folder)
+            raise
         shelf = DiskShelf(root)
         made = run(recipe.steps, shelf, conditions)
         for failure in made.failures:
@@ -73,30 +80,34 @@ def study_of(recipe: Recipe, raw: Path) -> Study:
         return recipe.study
     told = read_json(path)
     known = {f.name for f in fields(Study)}
-    if not isinstance(told, dict) or (strange := sorted(set(told) - known)):
-        what = strange[0] if isinstance(told, dict) else "no object"
-        raise CorpusError(f"a study has no {what!r}", where=path, fix=f"use {sorted(known)}", rule="study-fields")
+    strange = sorted(set(told) - known) if isinstance(told, dict) else ["a JSON value that is no object"]
+    if strange or not isinstance(told.get("licences", {}), dict):
+        what = f"a study has no {strange[0]!r}" if strange else "licences are given per part, as an object"
+        raise SettingsError(what, where=path, fix=f"use {sorted(known)}", rule="study-fields")
     return study_from(study_to(recipe.study) | told, path)
 
 
 def _claim(layout: Layout, recipe: Recipe) -> None:
     """Make the folder a corpus of this recipe; refuse one that is something else already."""
+    root = layout.root
     if layout.corpus.exists():
-        have = Corpus.open(layout.root).recipe
+        have = Corpus.open(root).recipe
         if have != recipe.name:
-            raise CorpusError(
-                f"a corpus of the recipe {have!r} is here",
-                where=layout.root,
-                fix="choose another folder",
-                rule="corpus-other",
-            )
+            raise _occupied(root, f"a corpus of the recipe {have!r} is here")
         return
-    if layout.root.exists() and any(p.name != layout.staging.name for p in layout.root.iterdir()):
-        raise CorpusError(
-            "the folder holds something else", where=layout.root, fix="choose an empty one", rule="corpus-other"
-        )
-    layout.root.mkdir(parents=True, exist_ok=True)
+    if root.exists() and not root.is_dir():
+        raise _occupied(root, "that is a file, and a corpus is a folder")
+    if root.exists() and any(p.name != layout.staging.name for p in root.iterdir()):
+        raise _occupied(root, "the folder holds something else")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise _occupied(root, f"no folder can be made here: {e.strerror or e}") from e
     write_header(layout, recipe.name, recipe.study)
+
+
+def _occupied(root: Path, why: str) -> SettingsError:
+    return SettingsError(why, where=root, fix="choose a new or empty folder", rule="corpus-other")
 
 
 def _ingest(
@@ -105,6 +116,7 @@ def _ingest(
     mark = of_json({"ingest": describe(recipe.ingest)})
     problems: list[CorpuscleError] = []
     notes: list[CorpuscleError] = []
+    sources: dict[str, Path] = {}
     stamps: dict[str, list[Any]] = {}
     skipped = 0
 
@@ -119,11 +131,15 @@ def _ingest(
             name = item.record.name
             if name in stamps:
                 twice = FormatError(
-                    "two sources make one record", where=name, fix="rename one", rule="record-duplicate"
+                    f"makes the record {name!r}, as {sources[name]} does already",
+                    where=item.files[0],
+                    fix="rename one of them",
+                    rule="record-duplicate",
                 )
                 problems.append(twice)
                 tell(twice)
                 continue
+            sources[name] = item.files[0]
             stamps[name] = [[_within(p, raw), *_stamp(p)] for p in item.files]
             done = conditions.ledger.done(mark, name)
             if done is not None and done.get("files") == stamps[name] and shelf.has(name):
@@ -139,6 +155,11 @@ def _ingest(
         conditions,
         settled=lambda found: conditions.ledger.note(mark, found.record.name, files=stamps[found.record.name]),
     )
+    if not stamps and not problems and not receipt.failures:
+        raise SettingsError(
+            "there is nothing here that the recipe knows", where=raw, fix=f"it takes {recipe.needs}", rule="raw-empty"
+        )
+    notes += _gone(shelf, stamps, raw)
     for failure in receipt.failures:
         tell(failure)
     for note in [*notes, *receipt.notes]:
@@ -146,25 +167,50 @@ def _ingest(
     return receipt + Receipt(skipped=skipped, failures=tuple(problems), notes=tuple(notes))
 
 
+def _gone(shelf: DiskShelf, stamps: Mapping[str, Any], raw: Path) -> list[CorpuscleError]:
+    """Take out the records whose source is no longer in the raw folder, and say so.
+
+    Where that would be most of them, the folder is likely another one, and nothing is touched.
+    """
+    known = [e.name for e in shelf.entries() if e.acquired]
+    gone = sorted(set(known) - set(stamps))
+    if len(gone) > 1 and 2 * len(gone) > len(known):
+        raise SettingsError(
+            f"{len(gone)} of the {len(known)} records of this corpus have no source here",
+            where=raw,
+            fix="name the folder that the corpus was built from, or build into a new one",
+            rule="raw-other",
+        )
+    for name in gone:
+        shelf.drop(name)
+    return [FormatError("its source is gone, so the record is too", where=name, rule="record-gone") for name in gone]
+
+
 def settle(shelf: DiskShelf, raw: Path, found: Found) -> Did:
     """Write a found record with all its layers and where it came from: the work of one unit."""
     errors: list[CorpuscleError] = []
-    record, files = found.record, found.files
+    record, files, late = found.record, found.files, found.late
     while True:
         try:
-            record, notes = found.late(record) if found.late else (record, ())
-            told = record.with_facts(
+            told, notes = late(record) if late else (record, ())
+            told = told.with_facts(
                 source=Fact(_within(files[0], raw)), source_sha256=Fact(_hash_of(files), None, "computed")
             )
             shelf.put(told, list(told.layers), Made("", {}))
-            return Did(made=1, bytes=sum(p.stat().st_size for p in files), errors=tuple(errors), notes=notes)
-        except FormatError as e:
-            bad = next((p for p in files if str(p) == e.where), None)
-            rest = found.again(bad) if found.again and bad is not None and len(files) > 1 else None
-            if rest is None:
-                raise
+            size = sum(p.stat().st_size for p in files)
+            return Did(made=1, bytes=size, errors=tuple(errors), notes=notes)
+        except CorpuscleError as e:
+            if e.where in ("", found.record.name) or e.where.startswith(f"{found.record.name}/"):
+                e = type(e)(e.message, where=files[0], fix=e.fix, rule=e.rule)
+            bad = next((p for p in files if e.where == str(p) or e.where.startswith(f"{p}/")), None)
+            if isinstance(e, FormatError) and bad is not None and bad == found.annotation:
+                # The picture is good all the same; it goes in without the annotation.
+                late, files = None, tuple(p for p in files if p != bad)
+            elif isinstance(e, FormatError) and found.again and bad is not None and (rest := found.again(bad)):
+                record, files = rest, tuple(p for p in files if p != bad)
+            else:
+                raise e from None
             errors.append(e)
-            record, files = rest, tuple(p for p in files if p != bad)
 
 
 def _within(path: Path, raw: Path) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from corpuscle.bench.task import Task
-from corpuscle.blocks.step import Step, rebind, writes
+from corpuscle.blocks.step import Step, Whole, reads, rebind, writes
+from corpuscle.blocks.whole import call
 from corpuscle.core import Record, Study
 from corpuscle.corpus.split import Split
 from corpuscle.errors import CorpuscleError, FormatError, SettingsError
@@ -28,6 +29,7 @@ class Found:
     """A record as ingest finds it: lazy layers, the files behind them, what to tell a person about it.
 
     `late` adds what only reading pixels tells, in the worker that will write them: the record, and more notes.
+    `annotation` is the file among them without which the picture is still a record.
     `again` makes the record from the other files when one turns out bad on reading, if it can be made without.
     """
 
@@ -36,6 +38,7 @@ class Found:
     notes: tuple[CorpuscleError, ...] = ()
     late: Callable[[Record], tuple[Record, tuple[CorpuscleError, ...]]] | None = None
     again: Callable[[Path], Record | None] | None = None
+    annotation: Path | None = None
 
     def __str__(self) -> str:
         return str(self.files[0]) if self.files else self.record.name
@@ -56,6 +59,8 @@ class Recipe:
         that says why, and the others come all the same.
     fake
         Writes raw files of a small world in the true layout; the keyword `size` says how large.
+    probe
+        A tiny record that new settings are tried on before anything is built with them.
     splits
         The splits that the raw folder carries.
     steps, tasks
@@ -71,6 +76,7 @@ class Recipe:
     steps: tuple[Step, ...] = ()
     tasks: tuple[Task, ...] = ()
     sources: tuple[Source, ...] = field(default=())
+    probe: Callable[[], Record] | None = None
 
 
 def configured(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
@@ -86,4 +92,19 @@ def configured(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
             have = sorted({w for s in steps for w in writes(s)})
             raise SettingsError(f"{key!r} names no step", fix=f"write LAYER.PARAMETER=VALUE, LAYER of {have}")
         steps[at[0]] = rebind(steps[at[0]], name, value)
+        if name != "channel":  # which channels there are, only the data can tell
+            _try(recipe, steps[at[0]], key, value)
     return replace(recipe, steps=tuple(steps))
+
+
+def _try(recipe: Recipe, step: Step, key: str, value: Any) -> None:
+    """Run a step on the recipe's probe, so that a setting it cannot mean is refused once and at once."""
+    if recipe.probe is None or not isinstance(step, Whole):
+        return
+    record = recipe.probe()
+    try:
+        call(step, [record[n] for n in reads(step)], record.name)
+    except CorpuscleError as e:
+        raise SettingsError(f"{key}={value!r}: {e.message}", fix=e.fix, rule="setting-value") from e
+    except (TypeError, ValueError, ArithmeticError, LookupError) as e:
+        raise SettingsError(f"{key}={value!r}: {e}", rule="setting-value") from e

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,11 +15,11 @@ import numpy as np
 from corpuscle import formats
 from corpuscle.bench.task import Task
 from corpuscle.blocks.step import Across, Whole
-from corpuscle.core import Fact, Graph, Image, Licence, Record, Study, Table
+from corpuscle.core import Channel, Fact, Graph, Image, Licence, Record, Space, Study, Table
 from corpuscle.core.plate import parse
 from corpuscle.corpus.split import Split, read_split
-from corpuscle.errors import CorpuscleError, FormatError
-from corpuscle.formats import cellomics, dsb2018, masks, png
+from corpuscle.errors import CorpuscleError, FormatError, SettingsError, StepError
+from corpuscle.formats import cellomics, dsb2018, folders, masks, png
 from corpuscle.formats.lazy import Lazy
 from corpuscle.formats.pairs import Pair, pairs, subject
 from corpuscle.metrics.boundary import boundary
@@ -30,23 +30,26 @@ from corpuscle.recipe import Found, Recipe, Source
 
 PLATE = (".c01", ".dib")
 PICTURES = (".png", ".tif", ".tiff", ".npy")
+STAIN = "d0"  # the channel that shows nuclei, unless --set says another
+CAMERA = re.compile(r"[do][0-9]+")
 WATCHED = (".xml", ".pkl", ".pickle")  # never read, but refused aloud where they are traps
 
 
 def ingest(raw: Path) -> Iterator[Found | FormatError]:
     """Whatever nuclei are in a folder: C01 and DIB plates, pictures with annotations, the DSB2018 layout."""
-    files = list(_files(raw))
+    files = list(folders.walk(raw))
     plate = [p for p in files if p.suffix.lower() in PLATE]
     truths = _plate_truths(files, plate)
     yield from _plates(plate, truths)
-    taken = set(truths.values())
-    samples = _samples(raw, files)
-    for source in samples:
-        yield from _dsb2018(source)
-    inside = {p for s in samples if s.is_dir() for p in files if p.is_relative_to(s)}
+    samples = folders.samples(files)
+    for folder, behind in samples.items():
+        yield Found(Record(folder.name), behind, late=partial(_sample, source=folder))
+    for archive in [p for p in files if p.suffix.lower() == ".zip"]:
+        yield from _archive(archive)
+    taken = {*truths.values(), *(p for behind in samples.values() for p in behind)}
     pictures = []
     for path in files:
-        if path in inside or path in taken or path.suffix.lower() not in PICTURES + WATCHED:
+        if path in taken or path.suffix.lower() not in PICTURES + WATCHED:
             continue
         try:
             if formats.sniff(path) == "refused":
@@ -61,22 +64,14 @@ def ingest(raw: Path) -> Iterator[Found | FormatError]:
         try:
             yield pair if isinstance(pair, FormatError) else _paired(pair)
         except FormatError as e:
-            yield e
+            fix = "convert its scenes to files of their own first" if e.rule == "scene-ambiguous" else e.fix
+            yield FormatError(e.message, where=e.where, fix=fix, rule=e.rule)
 
 
 def splits(raw: Path) -> Iterator[Split]:
     """Every ``*split*.json`` at the top of the raw folder, as the published split."""
     for path in sorted(raw.glob("*split*.json")) if raw.is_dir() else ():
         yield replace(read_split(path), scheme="published")
-
-
-def _files(raw: Path) -> Iterator[Path]:
-    if raw.is_file():
-        yield raw
-        return
-    for top, folders, names in os.walk(raw):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and not f.endswith(".zarr"))
-        yield from (Path(top, n) for n in sorted(names) if not n.startswith("."))
 
 
 def _plate_truths(files: Iterable[Path], plate: Iterable[Path]) -> dict[str, Path]:
@@ -104,7 +99,8 @@ def _plates(files: list[Path], truths: Mapping[str, Path]) -> Iterator[Found | F
         if truth is None:
             yield Found(item, behind, tuple(notes), again=again)
         else:
-            yield Found(item, (*behind, truth), tuple(notes), partial(_with_truth, annotation=truth), again)
+            late = partial(_with_truth, annotation=truth)
+            yield Found(item, (*behind, truth), tuple(notes), late, again, truth)
 
 
 def _without(bad: Path, *, files: tuple[Path, ...]) -> Record | None:
@@ -117,32 +113,34 @@ def _paths(image: Image) -> tuple[str, ...]:
     return image.array.paths if isinstance(image.array, Lazy) else ()
 
 
-def _samples(raw: Path, files: Iterable[Path]) -> list[Path]:
-    """Folders and archives in the layout of DSB2018."""
-    folders = {p.parents[2] for p in files if p.parent.name == "masks" and len(p.parents) > 2 and p.is_relative_to(raw)}
-    archives = [p for p in files if p.suffix.lower() == ".zip"]
-    return [p for p in [*sorted(folders), *archives] if dsb2018.sniff(p)]
-
-
-def _dsb2018(source: Path) -> Iterator[Found | FormatError]:
+def _archive(source: Path) -> Iterator[Found | FormatError]:
+    """The images of a zip in the layout of DSB2018."""
     try:
+        if not dsb2018.sniff(source):
+            why = "is a zip in no layout that is known here"
+            yield FormatError(why, where=source, fix="unpack it, or take it away", rule="archive-unknown")
+            return
         names = dsb2018.names(source)
     except FormatError as e:
         yield e
         return
     for name in names:
-        behind = (source,) if source.is_file() else tuple(sorted(source.glob(f"{name}/*/*.png")))
-        yield Found(Record(name), behind, late=partial(_sample, source=source))
+        yield Found(Record(name), (source,), late=partial(_sample, source=source))
 
 
 def _sample(record: Record, *, source: Path) -> tuple[Record, tuple[CorpuscleError, ...]]:
     """One image of a DSB2018 source with its masks put together."""
     read = dsb2018.read(source, record.name)
-    overlap = read.facts.get("overlapping_pixels")
-    if overlap is None or not overlap.value:
-        return read, ()
-    why = f"{overlap.value} pixel(s) claimed by two masks; the first keeps them"
-    return read, (FormatError(why, where=record.name, rule="mask-overlap"),)
+    said = {
+        "overlapping_pixels": ("pixel(s) claimed by two masks; the first keeps them", "mask-overlap"),
+        "empty_masks": ("mask(s) without a pixel; they are no object", "mask-empty"),
+    }
+    notes = [
+        FormatError(f"{fact.value} {why}", where=record.name, rule=rule)
+        for key, (why, rule) in said.items()
+        if (fact := read.facts.get(key)) and fact.value
+    ]
+    return read, tuple(notes)
 
 
 def _paired(pair: Pair) -> Found:
@@ -157,7 +155,8 @@ def _paired(pair: Pair) -> Found:
     record = Record(pair.name, read.groups, {"raw": replace(picture, labels_of=None)}, facts)
     if pair.annotation is None:
         return Found(record, (pair.picture,))
-    return Found(record, (pair.picture, pair.annotation), late=partial(_with_truth, annotation=pair.annotation))
+    late = partial(_with_truth, annotation=pair.annotation)
+    return Found(record, (pair.picture, pair.annotation), late=late, annotation=pair.annotation)
 
 
 def _with_truth(record: Record, *, annotation: Path) -> tuple[Record, tuple[CorpuscleError, ...]]:
@@ -182,14 +181,31 @@ def unscaled(record: Record) -> bool:
     return record.image("raw").dtype.itemsize > 1 and not (fact and fact.value)
 
 
-def annotated(record: Record) -> bool:
-    """Whether there is truth to score against."""
-    return "nuclei" in record.layers
+def has_stain(record: Record, *, channel: str = STAIN) -> bool:
+    """Whether the channel of the nuclear stain is there: a plate's field may lack it."""
+    return place(record.image("raw"), channel) is not None
 
 
-def wanted(record: Record, *, everywhere: bool = False) -> bool:
+def annotated(record: Record, *, channel: str = STAIN) -> bool:
+    """Whether there is flat truth to score against, and the stain to find nuclei in: the methods here work in 2D."""
+    flat = "nuclei" in record.layers and record.image("nuclei").space.axes == ("y", "x")
+    return flat and has_stain(record, channel=channel)
+
+
+def wanted(record: Record, *, channel: str = STAIN, everywhere: bool = False) -> bool:
     """Whether to look for nuclei here: where there is truth to compare with, or on request everywhere."""
-    return everywhere or annotated(record)
+    return has_stain(record, channel=channel) if everywhere else annotated(record, channel=channel)
+
+
+def place(image: Image, channel: str) -> int | None:
+    """Where a channel stands along c: by its name, never by its number; None where it is absent.
+
+    A picture without channels, or whose channels are the colours of a photograph, has one stain, which is it.
+    """
+    names = [c.name for c in image.channels]
+    if channel in names:
+        return names.index(channel)
+    return None if any(CAMERA.fullmatch(n) for n in names) else 0
 
 
 def normalised(image: Image, *, high: float = 99.9) -> tuple[Image, Table]:
@@ -221,32 +237,42 @@ def _planes(image: Image, data: np.ndarray[Any, Any]) -> tuple[list[np.ndarray[A
     return list(np.moveaxis(data, c, 0)), names
 
 
-def stain(image: Image, *, channel: int = 0) -> Image:
-    """The channel that shows nuclei, in two dimensions: the first, unless told otherwise."""
+def stain(image: Image, *, channel: str = STAIN) -> Image:
+    """The channel that shows nuclei, in two dimensions; of a colour photograph, the brightest colour of each pixel.
+
+    Raises StepError where a plate's field lacks the channel.
+    """
     data, space = image.read(), image.space
-    if "c" in space.axes:
-        data, space = np.moveaxis(data, space.index("c"), 0)[channel], space.without("c")
+    at = place(image, channel)
+    if at is None:
+        names = [c.name for c in image.channels]
+        raise StepError(f"no channel {channel!r} here, only {names}", rule="channel-missing")
+    if "c" in space.axes and channel in [c.name for c in image.channels]:
+        data, space = np.moveaxis(data, space.index("c"), 0)[at], space.without("c")
     for axis in [a for a in space.axes if a not in "yx"]:
         data, space = data.max(space.index(axis)), space.without(axis)
     return Image(data, space)
 
 
-def labelled(image: Image, *, method: str | Callable[..., Any], channel: int = 0, **settings: Any) -> Image:
+def labelled(image: Image, *, method: str | Callable[..., Any], channel: str = STAIN, **settings: Any) -> Image:
     """Objects of the nuclear stain, by a method of `corpuscle.ops.segment`, or any function of pixels."""
     from corpuscle.ops import segment  # scipy and skimage, which a folder of bad files never needs
 
     plane = stain(image, channel=channel)
+    if isinstance(method, str) and method not in segment.METHODS:
+        raise SettingsError(f"no method {method!r}", fix=f"choose one of {', '.join(segment.METHODS)}")
     function = getattr(segment, method) if isinstance(method, str) else method
     return Image(np.asarray(function(plane.read(), **settings)), plane.space, labels_of="raw")
 
 
-def measured(image: Image, labels: Image) -> Table:
+def measured(image: Image, labels: Image, *, channel: str = STAIN) -> Table:
     """Size, shape, place and brightness of every object, in micrometres where the scale is known.
 
-    A position is that of the pixel's centre in the frame of the image.
+    Brightness is left out where the labels are a stack. A position is that of the pixel's centre in the frame of the image.
     """
-    plane = stain(image)
-    columns = measure.measure(labels.read(), plane.read(), spacing=_spacing(labels))
+    plane = stain(image, channel=channel)
+    light = plane.read() if plane.shape == labels.shape else None
+    columns = measure.measure(labels.read(), light, spacing=_spacing(labels))
     unit = "um" if _spacing(labels) else "px"
     lengths = ("centroid_y", "centroid_x", "diameter", "major", "minor", "perimeter")
     units = {"pixels": "px2", "area": f"{unit}2", **dict.fromkeys(lengths, unit)}
@@ -277,15 +303,25 @@ def shading(images: Iterable[Image], *, fields: int = 400) -> Image:
     from corpuscle.ops import illumination
 
     kept = list(islice(images, fields))
-    first = kept[0]
-    channels = first.shape[first.space.index("c")] if "c" in first.space.axes else 1
-    same = [image for image in kept if image.shape == first.shape]
-    profiles = [illumination.flat_field(stain(image, channel=c).read() for image in same) for c in range(channels)]
-    data = np.stack(profiles).reshape((channels, *profiles[0].shape) if "c" in first.space.axes else profiles[0].shape)
-    space = first.space
-    for axis in [a for a in space.axes if a not in "cyx"]:
-        space = space.without(axis)
-    return Image(data.astype(np.float32), space, first.channels)
+    shape = [kept[0].shape[i] for i in kept[0].space.spatial]
+    same = [image for image in kept if [image.shape[i] for i in image.space.spatial] == shape]
+    known = {c.name: c for image in same for c in image.channels}
+    names = sorted(known, key=lambda n: (len(n), n)) or [STAIN]
+    profiles = [
+        illumination.flat_field(stain(i, channel=n).read() for i in same if place(i, n) is not None) for n in names
+    ]
+    space = Space("cyx", (None, *(kept[0].space.scale[i] for i in kept[0].space.spatial[-2:])))
+    return Image(np.stack(profiles).astype(np.float32), space, tuple(known[n] for n in names if n in known))
+
+
+def probe() -> Record:
+    """Two discs on a dim ground, with truth: what new settings are tried on before anything is built with them."""
+    y, x = np.mgrid[:48, :64]
+    labels = np.where((y - 20) ** 2 + (x - 18) ** 2 < 100, 1, 0) + np.where((y - 26) ** 2 + (x - 46) ** 2 < 120, 2, 0)
+    pixels = (200 + 900 * (labels > 0) + (7 * y + 13 * x) % 31).astype(np.uint16)
+    raw = Image(pixels[None], Space("cyx"), (Channel(STAIN),))
+    truth = Image(labels.astype(np.int32), Space("yx"), labels_of="raw")
+    return Record("probe", {"plate": "probe"}, {"raw": raw, "nuclei": truth, "nuclei@local": truth})
 
 
 def fake(raw: Path, *, size: str = "small", seed: int = 0) -> None:
@@ -312,31 +348,42 @@ recipe = Recipe(
     needs="a plate of .C01/.DIB; PNG with _objects.png; the DSB2018 layout, as a folder or zip; image and label TIFF",
     ingest=ingest,
     fake=fake,
+    probe=probe,
     splits=splits,
     steps=(
         Whole(partial(normalised, high=99.9), "raw", ("normalised", "intensity"), when=unscaled),
-        Whole(measured, ("raw", "nuclei"), "objects"),
+        Whole(partial(measured, channel=STAIN), ("raw", "nuclei"), "objects", when=partial(has_stain, channel=STAIN)),
         Whole(neighbours, "nuclei", "neighbours"),
-        Whole(partial(labelled, method="otsu_components", channel=0), "raw", "nuclei@otsu", when=annotated),
         Whole(
-            partial(labelled, method="gauss_otsu", channel=0, sigma=1.0),
+            partial(labelled, method="otsu_components", channel=STAIN),
+            "raw",
+            "nuclei@otsu",
+            when=partial(annotated, channel=STAIN),
+        ),
+        Whole(
+            partial(labelled, method="gauss_otsu", channel=STAIN, sigma=1.0),
             "raw",
             "nuclei@gauss-otsu",
-            when=annotated,
+            when=partial(annotated, channel=STAIN),
         ),
         Whole(
-            partial(labelled, method="otsu_watershed", channel=0, sigma=1.0, apart=12.0),
+            partial(labelled, method="otsu_watershed", channel=STAIN, sigma=1.0, apart=12.0),
             "raw",
             "nuclei@otsu-watershed",
-            when=annotated,
+            when=partial(annotated, channel=STAIN),
         ),
         Whole(
-            partial(labelled, method="local_watershed", channel=0),
+            partial(labelled, method="local_watershed", channel=STAIN),
             "raw",
             "nuclei@local",
-            when=partial(wanted, everywhere=False),
+            when=partial(wanted, channel=STAIN, everywhere=False),
         ),
-        Whole(measured, ("raw", "nuclei@local"), "objects@local"),
+        Whole(
+            partial(measured, channel=STAIN),
+            ("raw", "nuclei@local"),
+            "objects@local",
+            when=partial(has_stain, channel=STAIN),
+        ),
         Across(partial(shading, fields=400), "raw", "illumination", by="plate", when=unscaled),
     ),
     tasks=(

@@ -54,6 +54,11 @@ class Staging:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def new(self) -> Path:
+        """A path with nothing there yet, for a file or folder to be made ready."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        return self.root / f"{os.getpid()}-{secrets.token_hex(8)}"
+
     @contextlib.contextmanager
     def place(self, final: Path) -> Iterator[Path]:
         """A path, nothing there yet, for a file or folder that becomes `final` when the block ends well.
@@ -61,13 +66,12 @@ class Staging:
         When the block does not, it vanishes. If `final` is there already it is set aside first and
         removed after, so it is either the old one, absent for an instant, or the new one.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        aside = self.root / f"{os.getpid()}-{secrets.token_hex(8)}"
+        aside = self.new()
         try:
             yield aside
             publish(aside, final, trash=self.root)
         except BaseException:
-            _remove(aside)
+            remove(aside)
             raise
 
     def sweep(self) -> int:
@@ -76,7 +80,7 @@ class Staging:
             return 0
         left = list(self.root.iterdir())
         for path in left:
-            _remove(path)
+            remove(path)
         with contextlib.suppress(OSError):
             self.root.rmdir()
         return len(left)
@@ -91,14 +95,15 @@ def publish(aside: Path, final: Path, *, trash: Path) -> None:
             old = trash / f"{os.getpid()}-{secrets.token_hex(8)}.old"
             final.rename(old)
             aside.rename(final)
-            _remove(old)
+            remove(old)
         else:
             aside.replace(final)
     except OSError as e:
         raise StoreError(f"cannot take its place: {e.strerror or e}", where=final) from e
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Take away a file or a folder with all that is in it; nothing, if nothing is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

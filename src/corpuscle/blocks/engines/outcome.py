@@ -41,6 +41,8 @@ def attempt(work: Callable[[U], Any], unit: U, *, tries: int = 2) -> Outcome[U]:
         try:
             return Outcome(unit, work(unit), None, time.perf_counter() - start)
         except CorpuscleError as e:
+            if not e.where:
+                e.where = str(unit)
             return Outcome(unit, None, e, time.perf_counter() - start)
         except Exception as e:
             last = StepError(
