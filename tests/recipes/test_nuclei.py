@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 from corpuscle.blocks.engines.local import Local
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.errors import CorpuscleError
+from corpuscle.ops.segment import local_watershed
 from corpuscle.recipe import build
 from corpuscle.recipes import load
+from corpuscle.recipes.nuclei import LOCAL
 from tests.realdata import real
 
 
@@ -125,3 +128,8 @@ def test_the_dsb_archive(tmp_path: Path) -> None:
     assert "1 pixel" in told[0].message
     assert len(corpus.acquired) == 53
     assert sum(len(corpus[n].table("objects")) for n in corpus.acquired) == 2461
+
+
+def test_the_setting_written_down_is_the_one_that_was_chosen() -> None:
+    chosen = {k: p.default for k, p in inspect.signature(local_watershed).parameters.items() if k in LOCAL}
+    assert chosen == LOCAL
