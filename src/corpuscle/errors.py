@@ -59,9 +59,7 @@ def _odd(text: str) -> bool:
     return not text.isprintable()
 
 
-def _revive(
-    kind: type[CorpuscleError], message: str, where: str, fix: str, rule: str, asked: bool
-) -> CorpuscleError:
+def _revive(kind: type[CorpuscleError], message: str, where: str, fix: str, rule: str, asked: bool) -> CorpuscleError:
     return kind(message, where=where, fix=fix, rule=rule, asked=asked)
 
 

@@ -116,6 +116,27 @@ def test_what_cannot_be_meant_is_refused(plate_file: Path, name: str, version: s
     assert sorted(plate_file.parent.iterdir()) == before
 
 
+def test_labels_stay_labels_from_file_to_file(tmp_path: Path) -> None:
+    # The object image came back as a picture in colour, and its TIFF held three channels.
+    truth = np.kron(np.arange(1, 10, dtype=np.int32).reshape(3, 3), np.pad(np.ones((6, 6), np.int32), 2))
+    omezarr.write(Image(truth, Space("yx"), labels_of="raw"), tmp_path / "l0.zarr")
+    for src, dst in (("l0.zarr", "l1_objects.png"), ("l1_objects.png", "l2.tif"), ("l2.tif", "l3.npy"),
+                     ("l3.npy", "l4_objects.png")):  # fmt: skip
+        convert(tmp_path / src, tmp_path / dst)
+        assert (pixels(tmp_path / dst) == truth).all(), dst
+    assert formats.sniff(tmp_path / "l1_objects.png") == "rgbmask"
+    for name in ("l1_objects.png", "l2.tif", "l4_objects.png"):
+        assert formats.read(tmp_path / name).image("labels").labels_of == "raw"
+
+
+def test_numbers_that_are_no_labels_are_not_made_into_objects(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([[-1, 0], [2, 3]], np.int32))
+    np.save(tmp_path / "b.npy", np.array([[0.5, 0], [2, 3]]))
+    for name in ("a", "b"):
+        with pytest.raises(FormatError):
+            convert(tmp_path / f"{name}.npy", tmp_path / f"{name}_objects.png")
+
+
 def test_a_torn_source_leaves_nothing(plate_file: Path) -> None:
     plate_file.write_bytes(plate_file.read_bytes()[:-30])
     before = sorted(plate_file.parent.iterdir())

@@ -9,17 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image as Pillow
 from tests.realdata import real
 from tests.report.small import small
 
 from corpuscle import formats
+from corpuscle.cli import inspect, pixels
 from corpuscle.cli.inspect import describe, measured, tell
 from corpuscle.core import Channel, Image, Space
-from corpuscle.errors import CorpuscleError, FormatError
+from corpuscle.errors import CorpuscleError, FormatError, LayerError
 from corpuscle.formats import c01
+from corpuscle.ops import clean
 
 KEYS = {
     "file", "format", "scene", "axes", "shape", "dtype", "um_per_px", "well", "field", "channel", "plate",
@@ -59,14 +62,14 @@ def test_real_plates_read_as_they_should(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_each_scene_is_one_line_of_known_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "p_1_B03f02d1.C01"
-    pixels = np.arange(12, dtype=np.uint16).reshape(3, 4) * 100
-    path.write_bytes(c01.encode(pixels, um_per_px=0.5))
+    data = np.arange(12, dtype=np.uint16).reshape(3, 4) * 100
+    path.write_bytes(c01.encode(data, um_per_px=0.5))
     tell(path, as_json=True)
     (told,) = lines(capsys)
     assert set(told) == KEYS
     assert told["um_per_px"] == pytest.approx(0.5)
     assert [told[k] for k in ("plate", "well", "field", "channel")] == ["p_1", "B03", "f02", "d1"]
-    assert told["sha256_pixels"] == hashlib.sha256(pixels.tobytes()).hexdigest()
+    assert told["sha256_pixels"] == hashlib.sha256(data.tobytes()).hexdigest()
     assert (told["min"], told["max"], told["sum"]) == (0, 1100, 6600)
 
 
@@ -82,6 +85,59 @@ def test_what_cannot_be_told_is_none(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([[0.5, np.nan]]))
     ((told, _),) = describe(tmp_path / "a.npy")
     assert (told["um_per_px"], told["well"], told["p0_1"], told["sha256_u8_norm"]) == (None, None, None, None)
+
+
+@given(arrays(st.sampled_from(["?", "u1", "i1", "u2", "i2", "u4", "i8", "u8", "f4", "f8"]), (7, 11)), st.booleans())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_percentiles_are_those_of_clean_however_they_are_counted(
+    monkeypatch: pytest.MonkeyPatch, data: np.ndarray, far: bool
+) -> None:
+    if data.dtype.kind == "i" and not far:
+        data = data % 100
+    monkeypatch.setattr(pixels, "_PIECE", 5)
+    told = measured(Image(data, Space("yx")))
+    try:
+        want: tuple[float | None, float | None] = clean.percentiles(data)
+    except LayerError:
+        want = (None, None)
+    assert (told["p0_1"], told["p99_9"]) == want
+    if data.dtype.kind in "iu" and data.dtype.itemsize > 1:
+        assert told["sha256_u8_norm"] == hashlib.sha256(clean.normalise(data).data).hexdigest()
+
+
+def test_a_large_image_is_told_of_without_its_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A file of a few hundred KB made `info` take 10 seconds and 4 GB.
+    monkeypatch.setattr(inspect, "MEASURED", 20)
+    path = tmp_path / "p_1_B03f02d1.C01"
+    path.write_bytes(c01.encode(np.ones((3, 4), np.uint16)))
+    tell(path, as_json=True)
+    (told,) = lines(capsys)
+    assert set(told) == KEYS | {"note"}
+    assert (told["sum"], told["shape"], told["well"], told["channel"]) == (None, [1, 3, 4], "B03", "d1")
+    assert "--pixels" in str(told["note"])
+    tell(path, as_json=True, pixels=True)
+    (told,) = lines(capsys)
+    assert (told["sum"], set(told)) == (12, KEYS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+@pytest.mark.parametrize("name", ["a_A01f00d0.C01", "a.png", "a.tif", "a.npy"])
+def test_an_honest_image_takes_little_more_memory_than_its_pixels(tmp_path: Path, name: str) -> None:
+    data = np.random.default_rng(0).integers(90, 4000, (6000, 6000)).astype(np.uint16)
+    if name.endswith("C01"):
+        (tmp_path / name).write_bytes(c01.encode(data))
+    elif name.endswith("png"):
+        Pillow.fromarray(data).save(tmp_path / name, compress_level=1)
+    else:
+        formats.write(Image(data, Space("yx")), tmp_path / name)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, "info", str(tmp_path / name), "--json"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["sum"] == int(data.sum(dtype=np.int64))
+    assert int(done.stderr) * 1024 < 120e6 + 2.5 * data.nbytes
 
 
 @given(arrays(st.sampled_from(["u1", "i2", "u4", "i8", "u8"]), (3, 2)))

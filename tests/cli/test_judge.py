@@ -103,7 +103,10 @@ def test_a_split_of_our_own_cuts_no_well(corpus: Corpus, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("by", "scheme", "parts"),
     [("animal", "ours", "a=1"), ("well", "published", "a=1"), ("well", "ours", "a"), ("well", "ours", "=1"),
-     ("well", "ours", "a=x"), ("well", "ours", "a=-1"), ("well", "ours", "a=1,b=1,c=1,d=1,e=1")],
+     ("well", "ours", "train=0.5,train=0.5"), ("well", "ours", "a=0,b=0"), ("well", "ours", "a=inf"),
+     ("well", "ours", "a=nan"), ("well", "ours", "a/b=1"), ("well", "../../x", "a=1"), ("well", "", "a=1"),
+     ("well", "a b", "a=1"), ("well", "ours", "a=x"), ("well", "ours", "a=-1"),
+     ("well", "ours", "a=1,b=1,c=1,d=1,e=1")],
 )  # fmt: skip
 def test_a_split_that_cannot_be_meant(corpus: Corpus, by: str, scheme: str, parts: str) -> None:
     before = corpus.splits()
@@ -133,6 +136,57 @@ def test_a_sound_corpus_has_no_problems(corpus: Corpus, capsys: pytest.CaptureFi
 
 
 def test_a_folder_that_is_no_corpus(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     for run in (judge.run_check, lambda p, as_json: judge.run_audit(p, None, as_json=as_json)):
-        with pytest.raises(CorpusError):
-            run(tmp_path, as_json=True)
+        for name in ("", "none", "file", "file/below"):
+            with pytest.raises(CorpusError) as e:
+                run(tmp_path / name, as_json=True)
+            assert (e.value.asked, e.value.rule) == (True, "corpus-missing")
+
+
+def test_a_broken_corpus_is_no_slip_of_who_asks(corpus: Corpus) -> None:
+    corpus.layout.corpus.write_text("{}")
+    with pytest.raises(CorpusError) as e:
+        judge.opened(corpus.root)
+    assert not e.value.asked
+
+
+def test_a_split_has_a_seed_that_can_be_meant(corpus: Corpus) -> None:
+    with pytest.raises(SettingsError, match="split-seed"):
+        judge.run_split(corpus.root, by="well", scheme="ours", parts="a=1", seed=-1, as_json=True)
+
+
+@pytest.mark.parametrize("where", ["corpus/corpus.json", "corpus/new.html", "corpus", "notes.txt", "no/a.html", "."])
+def test_a_report_takes_no_ones_place(corpus: Corpus, tmp_path: Path, where: str) -> None:
+    # `report CORPUS CORPUS/corpus.json` overwrote the header, and the corpus was none any more.
+    (tmp_path / "notes.txt").write_text("mine")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(SettingsError) as e:
+        judge.run_report(corpus.root, tmp_path / where, workers=1)
+    assert (e.value.rule, e.value.asked) == ("report-target", True)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_report_takes_the_place_of_one(corpus: Corpus, tmp_path: Path) -> None:
+    page = tmp_path / "a.html"
+    page.write_text("<!DOCTYPE html><p>old")
+    judge.run_report(corpus.root, page, workers=1)
+    assert "<p>old" not in page.read_text()
+
+
+def test_what_too_few_groups_make_doubtful_has_a_mark(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
+    # Intervals from four wells were printed as if they were any good.
+    judge.run_bench(corpus.root, [], ["nuclei"], workers=1, as_json=False)
+    out = capsys.readouterr().out
+    assert "]*" in out
+    (note,) = [x for x in out.splitlines() if x.startswith("* ")]
+    assert "4 groups only: the interval is likely too narrow (all" in note
+
+
+def test_of_further_tasks_only_all_records_are_shown(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
+    judge.run_bench(corpus.root, [], [], workers=1, as_json=False)
+    out = capsys.readouterr().out
+    titles = [x for x in out.splitlines() if " record" in x and "(" in x and ", " in x]
+    assert sum(x.startswith("nuclei, published/test") for x in titles) == 1
+    assert sum(x.startswith("foreground, ") for x in titles) == 1
+    assert out.count("the parts of splits are shown for nuclei alone") == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import os
 import pickle
 import time
@@ -18,6 +19,7 @@ from corpuscle import formats
 from corpuscle.core import Box, Channel, Image, Record, Space
 from corpuscle.errors import FormatError, FormatUnknown
 
+ERRORS = ("FormatError", "FormatUnknown", "StoreError")
 MODULES = {f.name: import_module(f.module) for f in formats.FORMATS}
 
 
@@ -281,3 +283,14 @@ def test_what_was_there_stays_when_writing_fails(tmp_path: Path) -> None:
         formats.write(Image(np.zeros((4, 5)), Space("yx")), path)
     assert path.read_bytes() == b"precious"
     assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_every_refusal_says_what_to_do() -> None:
+    # Half of the errors of readers told what was wrong and left it at that.
+    bare = []
+    for path in sorted(Path(formats.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            raised = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS
+            if raised and isinstance(node, ast.Call) and not any(k.arg == "fix" for k in node.keywords):
+                bare.append(f"{path.name}:{node.lineno}")
+    assert [b for b in bare if not b.startswith(("dsb2018", "masks", "pairs"))] == []

@@ -235,3 +235,68 @@ def test_the_record_is_named_after_the_image(tmp_path: Path) -> None:
     record = rgbmask.read(path)
     assert record.name == "MFGTMPcx7_170702090001_A08f12d0"
     assert record.group("well") == "MFGTMPcx7_170702090001/A08"
+
+
+# -- What is an object image, and what is a picture ----------------------------------------------------------------
+
+
+def discs(side: int, n: int) -> NDArray[np.int32]:
+    rng = np.random.default_rng(n)
+    y, x = np.mgrid[:side, :side]
+    found = np.zeros((side, side), np.int32)
+    for i in range(n):
+        cy, cx = rng.integers(0, side, 2)
+        found[(y - cy) ** 2 + (x - cx) ** 2 <= 36] = i + 1
+    return found
+
+
+@pytest.mark.parametrize(("side", "n"), [(12, 1), (40, 3), (64, 12), (200, 90)])
+def test_small_and_crowded_object_images_are_known_by_their_colours(side: int, n: int, tmp_path: Path) -> None:
+    # They pack less than 50-fold, so they were taken for pictures in colour.
+    truth = discs(side, n)
+    colours = rgbmask.encode(truth)
+    rng = np.random.default_rng(0)
+    strange = np.concatenate([[[0, 0, 0]], rng.integers(1, 256, (n, 3))]).astype(np.uint8)[truth]
+    for i, pixels in enumerate((colours, strange)):
+        (tmp_path / f"{i}.png").write_bytes(png.encode(pixels))
+        Pillow.fromarray(pixels).save(tmp_path / f"{i}p.png")
+        assert rgbmask.sniff(tmp_path / f"{i}.png")
+        assert rgbmask.sniff(tmp_path / f"{i}p.png")
+        assert rgbmask.load(tmp_path / f"{i}.png").n == len(np.unique(truth)) - 1
+
+
+def test_an_object_image_that_says_so_is_one_whatever_it_holds(tmp_path: Path) -> None:
+    noise = Image(np.arange(64, dtype=np.int32).reshape(8, 8), Space("yx"), labels_of="raw")
+    rgbmask.write(noise, tmp_path / "a.png")
+    assert rgbmask.sniff(tmp_path / "a.png")
+    np.testing.assert_array_equal(rgbmask.read(tmp_path / "a.png").image("labels").read(), noise.array)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a_objects.png"])
+@pytest.mark.parametrize("how", ["noise", "blue", "smooth", "grey", "photo of discs", "blank"])
+def test_a_picture_in_colour_is_none(how: str, name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:96, :96]
+    pixels = rng.integers(0, 256, (96, 96, 3)).astype(np.uint8)
+    if how == "blue":
+        pixels = np.zeros((96, 96, 3), np.uint8)
+        pixels[..., 2] = np.maximum(0, 200 - ((y - 48) ** 2 + (x - 48) ** 2) / 4 + rng.normal(0, 4, y.shape))
+    elif how == "smooth":
+        pixels = np.stack([y * 2, x * 2, (x + y)], axis=-1).astype(np.uint8)
+        pixels ^= rng.integers(0, 2, pixels.shape).astype(np.uint8)
+    elif how == "grey":
+        pixels = np.repeat(np.kron(rng.integers(1, 256, (16, 16)), np.ones((6, 6))).astype(np.uint8)[..., None], 3, -1)
+    elif how == "photo of discs":
+        pixels = np.clip(rgbmask.encode(discs(96, 9)) + rng.normal(0, 3, (96, 96, 3)), 0, 255).astype(np.uint8)
+    elif how == "blank":
+        pixels = np.full((16, 16, 3), 7, np.uint8)
+    Pillow.fromarray(pixels).save(tmp_path / name)
+    assert not rgbmask.sniff(tmp_path / name)
+
+
+def test_grey_values_are_objects_where_the_name_says_so(tmp_path: Path) -> None:
+    truth = discs(64, 9)
+    for name, said in (("a_objects.png", True), ("a.png", False)):
+        Pillow.fromarray(truth.astype(np.uint8)).save(tmp_path / name)
+        assert rgbmask.sniff(tmp_path / name) == said
+    assert rgbmask.load(tmp_path / "a_objects.png").n == len(np.unique(truth)) - 1

@@ -7,7 +7,7 @@ import pytest
 from corpuscle.bench.board import Row
 from corpuscle.bench.bootstrap import Score
 from corpuscle.errors import SettingsError
-from corpuscle.report.headline import audited, boards, cell, different, headline, published
+from corpuscle.report.headline import audited, boards, cell, chosen, different, headline, published
 
 
 def row(guess: str, value: float = 0.5, *, n: int = 4, split: str = "all", metric: str = "mean_f1") -> Row:
@@ -41,6 +41,22 @@ def test_audited_parts_that_lost_nothing_are_left_out() -> None:
                                                ("p-audited/test", 2))]  # fmt: skip
     by = {s: r for (_, s), r in boards(rows).items()}
     assert list(different(by)) == ["p/train", "p/test", "p-audited/test"]
+
+
+@pytest.mark.parametrize(
+    ("splits", "among"),
+    [(["all"], "all"), (["all", "p/test"], "all"), (["all", "p/train", "p/test"], "p/train"),
+     (["all", "p/train", "p/dev", "p-audited/dev", "p/test"], "p/dev"), (["q/val", "p/train"], "q/val")],
+)  # fmt: skip
+def test_the_best_guess_is_not_chosen_where_it_is_tested(splits: list[str], among: str) -> None:
+    # It was the best over all records, test records among them.
+    by = {s: [row("a", 0.9 if s == among else 0.1, split=s), row("b", 0.5, split=s)] for s in splits}
+    assert chosen(by) == ("a", among)
+
+
+def test_none_is_chosen_of_none() -> None:
+    with pytest.raises(SettingsError, match="bench-nothing"):
+        chosen({})
 
 
 def test_an_undefined_score_is_no_number() -> None:

@@ -26,7 +26,7 @@ from corpuscle.report.page import render
 
 DAY = datetime.date(2026, 1, 2)
 TASKS = load("nuclei").tasks
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
 
 
 class Page(HTMLParser):
@@ -119,6 +119,25 @@ def test_it_can_be_read_without_eyes(parsed: Page) -> None:
     levels = [int(t[1]) for t, _ in parsed.tags if re.fullmatch(r"h[1-6]", t)]
     assert levels.count(1) == 1
     assert all(b <= a + 1 for a, b in pairwise(levels))
+
+
+def test_it_says_where_the_best_guess_was_chosen(parsed: Page, page: str) -> None:
+    assert "by its scores in “published/train”" in page
+    assert "<small>in published/train</small>" in page
+
+
+def test_names_of_records_break_at_their_joints(page: str) -> None:
+    assert "p1_<wbr>A01f01" in page
+
+
+def test_in_each_column_the_best_is_bold(run: Run, page: str) -> None:
+    # The best row was bold as a whole, also where another guess was better.
+    bold = re.findall(r'<td class="n best" title="([^:]+): ([^,]+),[^>]*">([0-9.]+)', page)
+    assert bold
+    for guess, metric, told in bold:
+        rows = [r for r in run.rows if any(s.metric == metric for s in r.scores) and r.split == "all"]
+        assert guess in {r.guess for r in rows}
+        assert 0 <= float(told) <= 1
 
 
 def test_it_says_what_it_is_of(corpus: Corpus, parsed: Page) -> None:

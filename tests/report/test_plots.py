@@ -76,6 +76,17 @@ def test_what_lies_beyond_the_axis_is_told_of() -> None:
     assert any(" and more, 1 of them from " in t for t in titles(svg))
 
 
+def test_what_is_marked_stands_above_the_bars() -> None:
+    # The median was written over the tallest bar.
+    for values in (np.arange(40.0) % 7, np.full(30, 6.0), np.array([0.0] * 9 + [6.0])):
+        svg = plots.histogram(values, name="n", what="records", marks=[(float(np.median(values)), "median 3.14159")])
+        tree = ElementTree.fromstring(svg)
+        (word,) = [e for e in tree.iter("text") if (e.text or "").startswith("median")]
+        (name,) = [e for e in tree.iter("text") if e.text == "records"]
+        tops = [float(e.attrib["y"]) for e in tree.iter("rect")]
+        assert float(word.attrib["y"]) + 12 <= float(name.attrib["y"]) < min(tops)
+
+
 def test_an_empty_histogram_is_drawn() -> None:
     ElementTree.fromstring(plots.histogram(np.array([]), name="size", what="objects"))
 
@@ -87,6 +98,10 @@ def test_wells_stand_where_they_are_on_the_plate() -> None:
     rects = list(ElementTree.fromstring(svg).iter("rect"))
     assert len(rects) == 96
     assert rects[0].attrib["fill"] == "#0b3c6f"
+    # A well without annotations looked like one that was never imaged.
+    imaged, never = rects[95].attrib, rects[94].attrib
+    assert (imaged["fill"], imaged["stroke"]) != (never["fill"], never["stroke"])
+    assert texts(svg).count("–") == 1
 
 
 def test_brightness_has_a_line_for_each_record() -> None:

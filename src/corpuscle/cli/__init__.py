@@ -10,7 +10,7 @@ def main() -> None:
     """Run a verb; whatever goes wrong ends in a sentence and an exit code, never in a traceback."""
     from corpuscle.cli.app import app
     from corpuscle.cli.show import complain
-    from corpuscle.errors import CorpuscleError
+    from corpuscle.errors import CorpuscleError, StoreError
 
     as_json = "--json" in sys.argv
     try:
@@ -24,6 +24,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - whoever read us has gone
         sys.exit(0)
+    except OSError as e:
+        if os.environ.get("CORPUSCLE_DEBUG"):
+            raise
+        fix = "check the name, its rights and the space"
+        complain(StoreError(e.strerror or str(e), where=str(e.filename or ""), fix=fix, rule="system"), as_json=as_json)
+        sys.exit(2 if isinstance(e, (FileNotFoundError, NotADirectoryError, IsADirectoryError)) else 1)
     except Exception as e:
         if os.environ.get("CORPUSCLE_DEBUG"):
             raise

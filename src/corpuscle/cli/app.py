@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from corpuscle.errors import SettingsError
+
 app = typer.Typer(
     name="corpuscle",
     help="Raw microscope files in; a standardized, audited, benchmarked image corpus out.",
@@ -49,6 +51,7 @@ def demo(
     """Fake, build, bench and report in one go, offline."""
     from corpuscle.cli.verbs import run_demo
 
+    _folder(directory)
     raise typer.Exit(run_demo(recipe, directory, size=size, workers=workers, as_json=json))
 
 
@@ -62,16 +65,21 @@ def fake(
     """Raw files of a small world in the true layout, the truth beside them."""
     from corpuscle.recipes import load
 
+    _folder(raw)
     load(recipe).fake(raw, size=size, seed=seed)
     print(f"wrote {sum(p.is_file() for p in raw.rglob('*'))} files under {raw}")
 
 
 @app.command()
-def info(path: Annotated[Path, typer.Argument(help="A file or a corpus.")], json: Json = False) -> None:
+def info(
+    path: Annotated[Path, typer.Argument(help="A file or a corpus.")],
+    pixels: Annotated[bool, typer.Option("--pixels", help="Read those of images above 256 MiB too.")] = False,
+    json: Json = False,
+) -> None:
     """What is in a file, or in a corpus."""
     from corpuscle.cli.inspect import tell
 
-    tell(path, as_json=json)
+    tell(path, as_json=json, pixels=pixels)
 
 
 @app.command()
@@ -100,6 +108,8 @@ def plan(
     """Memory, disk and time before anything runs."""
     from corpuscle.cli.verbs import run_plan
 
+    if memory is not None and not 0 < memory < float("inf"):
+        raise SettingsError(f"nothing fits in {memory:g} GB", fix="give --memory a number above 0", rule="plan-memory")
     run_plan(recipe, raw, memory=memory, workers=workers, as_json=json)
 
 
@@ -115,6 +125,7 @@ def build(
     """A corpus from raw files. Resumes by itself."""
     from corpuscle.cli.verbs import run_build
 
+    _folder(corpus)
     raise typer.Exit(run_build(recipe, raw, corpus, workers=workers, settings=set_ or [], as_json=json))
 
 
@@ -179,6 +190,13 @@ def report(
     run_report(corpus, html, workers=workers)
 
 
+def _folder(path: Path) -> None:
+    """SettingsError where something is to be written into `path`, and that is a file or lies under one."""
+    there = next((p for p in (path, *path.parents) if p.exists()), path)
+    if there.exists() and not there.is_dir():
+        raise SettingsError("that is a file", where=there, fix="name a folder", rule="folder")
+
+
 def setting(text: str) -> tuple[str, Any]:
     """``name=value`` as a name and a number, truth value or string.
 
@@ -187,11 +205,9 @@ def setting(text: str) -> tuple[str, Any]:
     """
     import json
 
-    from corpuscle.errors import SettingsError
-
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise SettingsError(f"{text!r} is no setting", fix="write NAME=VALUE")
+        raise SettingsError(f"{text!r} is no setting", fix="write NAME=VALUE", rule="setting-form")
     try:
         return name, json.loads(value)
     except json.JSONDecodeError:

@@ -52,7 +52,8 @@ def convert(
     """Write one scene of a file in the format that the name `dst` asks for.
 
     OME-Zarr takes the image with its labels; other formats take the main layer, and what is left behind is among
-    the losses. With `normalise` intensities are stretched to 8 bits between their percentiles, see `stretched`.
+    the losses. To a name that ends in ``_objects.png`` whole numbers go as labels, whether or not the source tells.
+    With `normalise` intensities are stretched to 8 bits between their percentiles, see `stretched`.
 
     Raises SettingsError where `dst` exists or the version is unknown, FormatError where either end cannot hold it.
     """
@@ -65,8 +66,10 @@ def convert(
     record = formats.read(src, scene)
     images = {n: x for n, x in record.layers.items() if isinstance(x, Image)}
     if not images:
-        raise FormatError("holds no picture", where=src, rule="convert-picture")
+        raise FormatError("holds no picture", where=src, fix="name a file of pixels", rule="convert-picture")
     main = next((n for n, x in images.items() if not x.is_labels), next(iter(images)))
+    if (meant := _objects(images[main], dst)) is not images[main]:
+        record = record.with_layer(main, meant)
     limits: dict[str, float] = {}
     if normalise:
         record, limits = stretched(record, main)
@@ -99,6 +102,18 @@ def stretched(record: Record, layer: str) -> tuple[Record, dict[str, float]]:
     array = done[0] if c is None else np.stack(done, axis=c)
     changed = record.with_layer(layer, replace(image, array=array, levels=()))
     return replace(changed, facts=facts), told
+
+
+def _objects(image: Image, dst: Path) -> Image:
+    """The image; as labels where it could be, and the name of what is to be written asks for objects."""
+    asked = dst.name.lower().endswith("_objects.png") and not image.is_labels
+    if not asked or "".join(image.space.axes) != "yx" or image.dtype.kind not in "bui":
+        return image
+    pixels = image.read()
+    if pixels.dtype.kind == "i" and pixels.min() < 0:
+        return image
+    labels = pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels
+    return replace(image, array=labels, channels=(), labels_of="raw", levels=())
 
 
 def _write(record: Record, main: str, dst: Path, version: ngff.Version) -> tuple[tuple[str, ...], tuple[Loss, ...]]:

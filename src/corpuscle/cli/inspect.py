@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, cast
 
 from corpuscle import formats
 from corpuscle.cli import show
 from corpuscle.cli.convert import run_convert
-from corpuscle.core import Fact, Image
+from corpuscle.cli.pixels import KEYS, measured
+from corpuscle.core import Fact, Image, Record
 from corpuscle.core.plate import parse
-from corpuscle.errors import FormatError, LayerError
-from corpuscle.ops import clean
+from corpuscle.errors import FormatError
+from corpuscle.formats.contract import named
 
 if TYPE_CHECKING:
     from corpuscle.corpus.corpus import Corpus
 
-__all__ = ["corpus_facts", "describe", "folder_facts", "run_convert", "tell"]
+__all__ = ["corpus_facts", "describe", "folder_facts", "measured", "run_convert", "tell"]
 
-MEASURED = 1 << 30
-"""Images of more bytes than this are told without reading their pixels."""
+MEASURED = 256 << 20
+"""Images of more bytes than this are told without reading their pixels, unless somebody insists."""
 CORPUS = "corpus.json"
 
 
-def tell(path: Path, *, as_json: bool) -> None:
+def tell(path: Path, *, as_json: bool, pixels: bool = False) -> None:
     """`corpuscle info`: a file scene by scene, a corpus as a whole, any other folder by format.
 
-    Raises FormatError for a file that cannot be read to its last pixel.
+    With `pixels` those of an image of any size are read. Raises FormatError for a file that cannot be read to its
+    last pixel.
     """
     if (path / CORPUS).is_file():
         from corpuscle.corpus.corpus import Corpus
@@ -47,22 +45,25 @@ def tell(path: Path, *, as_json: bool) -> None:
         else:
             _lines(str(path), [(k, str(n)) for k, n in counts.items()])
     else:
-        for scene, facts in describe(path):
+        for scene, facts in describe(path, pixels=pixels):
             show.say_json(scene) if as_json else _scene(scene, facts)
 
 
-def describe(path: Path) -> Iterator[tuple[dict[str, Any], Mapping[str, Fact]]]:
+def describe(path: Path, *, pixels: bool = False) -> Iterator[tuple[dict[str, Any], Mapping[str, Fact]]]:
     """Each scene of a file as plain values, and the facts that its headers tell.
 
     The keys: file, format, scene, axes, shape, dtype; um_per_px (a number where y and x agree, a list where they do
     not, None where unknown); plate, well, field, channel; min, max, sum; sha256_pixels (little-endian, C order);
     p0_1 and p99_9 (percentiles 0.1 and 99.9); and for one plane of integers of more than 8 bits sha256_u8_norm, of
-    its pixels stretched to 8 bits between these. What cannot be told is None; pixels of images above 1 GiB are not
-    read.
+    its pixels stretched to 8 bits between these. What cannot be told is None. Of an image of more than
+    `MEASURED` bytes the pixels are not read, unless `pixels` asks for them; a ``note`` says so. It takes little more
+    memory than the pixels do, or a copy of them for fractions and for whole numbers far apart.
     """
     for scene in formats.scenes(path):
-        record = formats.read(path, scene.name)
-        image = record.layers.get(scene.layer)
+        size = math.prod(scene.shape) * scene.dtype.itemsize
+        large = size > MEASURED and not pixels
+        # To read a scene may unpack it, for what stands behind its pixels.
+        record = Record(scene.name, named(path)[1]) if large else formats.read(path, scene.name)
         told: dict[str, Any] = {
             "file": str(path),
             "format": _sniffed(path),
@@ -74,7 +75,10 @@ def describe(path: Path) -> Iterator[tuple[dict[str, Any], Mapping[str, Fact]]]:
             **{level: record.groups.get(level) for level in ("plate", "well", "field")},
             "channel": scene.channels[0] if len(scene.channels) == 1 else list(scene.channels) or _channel(path),
         }
-        yield told | _pixels(image), {**scene.facts, **record.facts}
+        told |= _pixels(record.layers.get(scene.layer))
+        if large:
+            told["note"] = f"the pixels, {size >> 20} MiB, were not read: more than {MEASURED >> 20} MiB (--pixels)"
+        yield told, {**scene.facts, **record.facts}
 
 
 def corpus_facts(corpus: Corpus) -> dict[str, Any]:
@@ -114,43 +118,8 @@ def folder_facts(folder: Path) -> dict[str, int]:
 
 
 def _pixels(image: object) -> dict[str, Any]:
-    keys = ("min", "max", "sum", "sha256_pixels", "p0_1", "p99_9", "sha256_u8_norm")
-    out: dict[str, Any] = dict.fromkeys(keys)
-    if not isinstance(image, Image) or not 0 < image.nbytes <= MEASURED or image.dtype.kind not in "buif":
-        return out
-    return out | measured(image)
-
-
-def measured(image: Image) -> dict[str, Any]:
-    """Extremes, sum, percentiles and digests of the pixels of an image held in memory once."""
-    data = np.ascontiguousarray(image.read())
-    little = data.astype(data.dtype.newbyteorder("<"), copy=False)
-    whole = data.dtype.kind in "bui"
-    out: dict[str, Any] = {
-        "min": data.min().item(),
-        "max": data.max().item(),
-        "sum": _sum(data),
-        "sha256_pixels": hashlib.sha256(little.data).hexdigest(),
-    }
-    try:
-        lo, hi = clean.percentiles(data)
-    except LayerError:  # NaN has no place in an order
-        return out
-    out |= {"p0_1": lo, "p99_9": hi}
-    plane = sum(n > 1 for n in data.shape) <= 2 and not image.is_labels
-    if plane and whole and data.dtype.itemsize > 1:
-        out["sha256_u8_norm"] = hashlib.sha256(clean.normalise(data, lo=lo, hi=hi).data).hexdigest()
-    return out
-
-
-def _sum(data: NDArray[Any]) -> int | float:
-    """The exact sum of whole numbers; of others that in double precision."""
-    if data.dtype.kind == "f":
-        return float(data.sum(dtype=np.float64))
-    if data.dtype.itemsize < 8:
-        return int(data.sum(dtype=np.int64))
-    low = data & data.dtype.type(0xFFFFFFFF)
-    return (int((data >> data.dtype.type(32)).sum()) << 32) + int(low.sum())
+    some = isinstance(image, Image) and image.nbytes > 0 and image.dtype.kind in "buif"
+    return measured(cast("Image", image)) if some else dict.fromkeys(KEYS)
 
 
 def _pixel(axes: tuple[str, ...], scale: tuple[float | None, ...]) -> float | list[float | None] | None:

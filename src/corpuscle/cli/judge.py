@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from corpuscle.corpus.complete import write_splits
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.corpus.leaks import leaks_of, twins, unsplit
 from corpuscle.corpus.split import by_group, read_split
-from corpuscle.errors import SettingsError
+from corpuscle.errors import CorpusError, SettingsError
 from corpuscle.recipes import load
 from corpuscle.report.headline import boards, different, headline
 from corpuscle.store.atomic import write_bytes
@@ -33,14 +34,35 @@ SHORT = {"f1@.50": "F1@.50", "mean_f1": "mean F1", "pq": "PQ", "aji_plus": "AJI+
          "recall@.50[25-100px]": "R 25-100 px"}  # fmt: skip
 """Scores as a narrow terminal has room for them."""
 
+DOUBT = "*"
+"""Marks a score whose note is to be read."""
+
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""How a scheme or a part may be called: it becomes half of a path-like name, ``ours/test``."""
+
+NUMBER = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE | re.ASCII)
+
 NO_LEVEL = ("name", "duplicate", "overlap", "adjacent")
 """Kinds of leak that are no level of the groups."""
+
+
+def opened(root: Path) -> Corpus:
+    """The corpus in a folder.
+
+    Raises CorpusError: exit code 2 where there is none, because that is a slip of who asks, and 1 where it is broken.
+    """
+    if not (root / "corpus.json").is_file():
+        what = "that is a file" if root.is_file() else "there is no corpus here" if root.exists() else "no such folder"
+        fix = "name a folder that holds corpus.json"
+        raise CorpusError(what, where=root, fix=fix, rule="corpus-missing", asked=True)
+    return Corpus.open(root)
 
 
 def run_check(root: Path, *, as_json: bool) -> int:
     """Every problem of a corpus; 1 where there is any."""
     from corpuscle.corpus.check import check
 
+    opened(root)
     with Local() as engine:
         problems = check(root, engine=engine)
     for p in problems:
@@ -55,7 +77,7 @@ def run_check(root: Path, *, as_json: bool) -> int:
 
 def run_audit(root: Path, split: Path | None, *, as_json: bool) -> int:
     """Every leak between the parts of a split file, or of the corpus's own splits; 1 where there is any."""
-    corpus = Corpus.open(root)
+    corpus = opened(root)
     splits = [read_split(split)] if split else list(corpus.splits(absent=True).values()) or [unsplit(corpus)]
     copies = twins(corpus)
     found = 0
@@ -79,7 +101,14 @@ def run_audit(root: Path, split: Path | None, *, as_json: bool) -> int:
 
 def run_split(root: Path, *, by: str, scheme: str, parts: str, seed: int, as_json: bool) -> None:
     """A split that cuts no group, kept with the corpus."""
-    corpus = Corpus.open(root)
+    corpus = opened(root)
+    if not WORD.fullmatch(scheme):
+        raise SettingsError(
+            f"{scheme!r} is no name of a split", fix="use letters, digits, - _ and . only", rule="split-scheme"
+        )
+    if seed < 0:
+        raise SettingsError(f"a seed is 0 or more, not {seed}", fix="give another --seed", rule="split-seed")
+    fractions = shares(parts)
     if scheme == "published" and scheme in corpus.splits():
         raise SettingsError(
             "the published split stays as it was published", fix="choose another --scheme", rule="split-published"
@@ -88,7 +117,7 @@ def run_split(root: Path, *, by: str, scheme: str, parts: str, seed: int, as_jso
     if by not in levels:
         raise SettingsError(f"no record has a group {by!r}", fix=f"choose one of {levels}", rule="split-level")
     groups = {n: Record(n, e.groups).group(by) for n, e in corpus.acquired.items()}
-    made = by_group(groups, fractions=shares(parts), seed=seed, scheme=scheme)
+    made = by_group(groups, fractions=fractions, seed=seed, scheme=scheme)
     write_splits(root, {scheme: made})
     if as_json:
         show.say_json({"scheme": scheme, "by": by, "seed": seed, "sizes": made.sizes})
@@ -100,25 +129,30 @@ def run_split(root: Path, *, by: str, scheme: str, parts: str, seed: int, as_jso
 def shares(text: str) -> dict[str, float]:
     """Parts and shares as they are typed.
 
+    Raises SettingsError [split-parts] for anything but names, each once, with a share above 0 each.
+
     >>> shares("train=0.8,test=0.2")
     {'train': 0.8, 'test': 0.2}
     """
     out: dict[str, float] = {}
     for piece in text.split(","):
-        part, _, share = piece.partition("=")
-        try:
-            out[part.strip()] = float(share)
-        except ValueError:
-            out = {}
-        if not out or not part.strip():
-            fix = "write train=0.8,test=0.2"
-            raise SettingsError(f"{piece!r} is no part with a share", fix=fix, rule="split-parts")
+        part, _, share = (x.strip() for x in piece.partition("="))
+        value = float(share) if NUMBER.fullmatch(share) else math.nan
+        wrong = (
+            f"{piece!r} is no part with a share" if math.isnan(value) or not WORD.fullmatch(part)
+            else f"the share of {part} is above 0, not {share}" if not 0 < value < math.inf
+            else f"the part {part} is there twice" if part in out
+            else ""
+        )  # fmt: skip
+        if wrong:
+            raise SettingsError(wrong, fix="write train=0.8,test=0.2", rule="split-parts")
+        out[part] = value
     return out
 
 
 def run_bench(root: Path, guesses: Sequence[str], tasks: Sequence[str], *, workers: int | None, as_json: bool) -> int:
     """Score, keep, show; 1 where some records could not be scored."""
-    run = bench_and_keep(Corpus.open(root), guesses, tasks, workers=workers, as_json=as_json)
+    run = bench_and_keep(opened(root), guesses, tasks, workers=workers, as_json=as_json)
     return 1 if run.failures else 0
 
 
@@ -153,17 +187,34 @@ def bench_and_keep(
 
 
 def board(run: Run) -> None:
-    """The leaderboard, a table for each task and split, best first; audited parts that lost nothing are left out."""
+    """The leaderboard, best first: of the first task in all splits, of other tasks over all records.
+
+    Audited parts that lost nothing are left out. A score whose interval is doubtful has a mark, and a note below.
+    """
     found = boards(run.rows)
-    for task in dict.fromkeys(t for t, _ in found):
-        for split, some in different({s: rows for (t, s), rows in found.items() if t == task}).items():
+    tasks = list(dict.fromkeys(t for t, _ in found))
+    doubts: dict[str, dict[str, None]] = {}
+    for task in tasks:
+        shown = different({s: rows for (t, s), rows in found.items() if t == task})
+        for split, some in shown.items():
+            if task != tasks[0] and split != next(iter(shown)):
+                continue
             head = headline(some)
             most = max(r.n_records for r in some)
             rows = [(place or "-", _name(row, most), *(_cell(row.score(m)) for m, _ in head.columns))
                     for place, row in head.places]  # fmt: skip
+            for note in (s.note for r in some for m, _ in head.columns if _doubtful(s := r.score(m))):
+                doubts.setdefault(note, {})[split] = None
             columns = ("", "guess", *(SHORT.get(metric, metric) for metric, _ in head.columns))
             title = f"{task}, {split}: {most} record{'s' * (most != 1)} ({some[0].metric})"
             show.table(columns, rows, title=title)
+    if doubts:
+        said = "; ".join(f"{note} ({', '.join(splits)})" for note, splits in doubts.items())
+        print(f"{DOUBT} {said}")
+    if len(tasks) > 1:
+        print(
+            f"the parts of splits are shown for {tasks[0]} alone; `bench --task` shows those of another, `report` all"
+        )
     for warning in dict.fromkeys(f"{row.guess}: {flag}" for row in run.rows for flag in row.flags):
         print(f"warning: {warning}")
 
@@ -172,15 +223,20 @@ def _name(row: Row, most: int) -> str:
     return row.guess if row.n_records == most else f"{row.guess} ({row.n_records} only)"
 
 
+def _doubtful(score: Score) -> bool:
+    return bool(score.note) and not math.isnan(score.value)
+
+
 def _cell(score: Score) -> str:
     """A score and its interval in as little room as it takes."""
     low, high = (f"{v:.3f}".removeprefix("0") for v in (score.low, score.high))
-    return f"{score.value:.3f}" + ("" if math.isnan(score.low) else f" [{low} {high}]")
+    interval = "" if math.isnan(score.low) else f" [{low} {high}]"
+    return f"{score.value:.3f}{interval}{DOUBT if _doubtful(score) else ''}"
 
 
 def run_report(root: Path, html: Path, *, workers: int | None) -> None:
     """Write the report of a corpus."""
-    corpus = Corpus.open(root)
+    corpus = opened(root)
     write_report(corpus, html, workers=workers)
     print(f"wrote {html} ({html.stat().st_size / 1e6:.1f} MB)")
 
@@ -189,6 +245,7 @@ def write_report(corpus: Corpus, html: Path, *, workers: int | None) -> None:
     """Write the report, from the last whole benchmark of this very corpus where there is one, else from a new one."""
     from corpuscle.report.page import render
 
+    refuse_target(corpus.root, html)
     tasks = tasks_of(corpus, ())
     run = latest(corpus, tasks)
     if run is None:
@@ -200,6 +257,28 @@ def write_report(corpus: Corpus, html: Path, *, workers: int | None) -> None:
     leaks = {scheme: leaks_of(corpus, split, copies=copies) for scheme, split in corpus.splits(absent=True).items()}
     page = render(corpus, run, leaks, tasks, date=datetime.now(UTC).date())
     write_bytes(html, page.encode())
+
+
+def refuse_target(root: Path, html: Path) -> None:
+    """SettingsError [report-target] where the page would fall into the corpus, or take the place of something else."""
+    wrong = ""
+    try:
+        if html.is_dir():
+            wrong = "that is a folder"
+        elif html.resolve().is_relative_to(root.resolve()):
+            wrong = "a page inside the corpus would be no part of it"
+        elif not html.parent.is_dir():
+            wrong = "there is no folder to write it into"
+        elif html.exists():
+            with open(html, "rb") as file:
+                start = file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+            if start and not start.startswith((b"<!doctype html", b"<html")):
+                wrong = "something is here already, and it is no HTML page"
+    except OSError as e:
+        wrong = f"no page can be written there: {e.strerror or e}"
+    if wrong:
+        fix = "name a new file outside the corpus, in a folder that is there"
+        raise SettingsError(wrong, where=html, fix=fix, rule="report-target")
 
 
 def tasks_of(corpus: Corpus, names: Sequence[str]) -> tuple[Task, ...]:

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from corpuscle.core.graph import Graph
 from corpuscle.core.image import Image
+from corpuscle.core.layers import Opened
 from corpuscle.core.shapes import Shapes
 from corpuscle.core.table import Table
 from corpuscle.core.transform import Transform
@@ -100,7 +101,8 @@ class Record:
 
     def with_layer(self, name: str, layer: Layer) -> Record:
         """The record with one layer more, or another in its place."""
-        return replace(self, layers={**self.layers, name: layer})
+        held = self.layers
+        return replace(self, layers=held.plus(name, layer) if isinstance(held, Opened) else {**held, name: layer})
 
     def with_facts(self, **facts: Fact) -> Record:
         """The record with more facts."""

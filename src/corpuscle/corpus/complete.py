@@ -23,7 +23,7 @@ from corpuscle.store.atomic import Staging, write_bytes
 def complete(root: Path, recipe: str, study: Study, splits: Iterable[Split] = ()) -> Corpus:
     """Write everything that is computed from the record files, each file old or new; last of all the digest."""
     layout = Layout(root)
-    entries = {e.name: e for e in DiskShelf(root).entries()}
+    entries = {e.name: e for e in sorted(DiskShelf(root).entries(), key=lambda e: e.name)}
     write_plates(layout, entries)
     if entries:
         write_table(layout, INDEX, index(entries))
@@ -41,6 +41,7 @@ def complete(root: Path, recipe: str, study: Study, splits: Iterable[Split] = ()
         files=sealed(layout),
     )
     corpus = Corpus.open(root)
+    corpus.__dict__["entries"] = entries  # read once: with many records that is most of the time this takes
     write_bytes(root / README, card(corpus).encode())
     return corpus
 
@@ -56,7 +57,6 @@ def write_splits(root: Path, splits: Mapping[str, Split]) -> None:
     body = {k: v for k, v in corpus.header.items() if k not in ("format", "recipe", "study", "checksum")}
     body |= {"files": sealed(layout), "absent": {k: v for k, v in absent.items() if v}}
     write_header(layout, corpus.recipe, corpus.study, **body)
-    write_bytes(root / README, card(Corpus.open(root)).encode())
     write_bytes(root / README, card(Corpus.open(root)).encode())
 
 

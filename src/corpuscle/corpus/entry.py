@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +139,16 @@ def _entry(body: Mapping[str, Any]) -> LayerEntry:
         raise ValueError(f"kind {body['kind']!r}")
     h = dict(body.get("history", {}))
     digest = str(body["digest"])
-    made = Made(h.pop("fingerprint", ""), h.pop("inputs", {}), digest, h)
-    return LayerEntry(body["kind"], str(body["path"]), digest, body.get("labels_of"), made, dict(body["seal"]))
+    made = Made(h.pop("fingerprint", ""), h.pop("inputs", {}), digest, _step(json.dumps(h)))
+    seal = {sys.intern(str(k)): str(v) for k, v in body["seal"].items()}
+    return LayerEntry(sys.intern(body["kind"]), str(body["path"]), digest, body.get("labels_of"), made, seal)
+
+
+@lru_cache(maxsize=256)
+def _step(text: str) -> Mapping[str, Any]:
+    """The history that many records share, held once."""
+    step: Mapping[str, Any] = json.loads(text)
+    return step
 
 
 def _frame(transform: Transform) -> dict[str, Any]:

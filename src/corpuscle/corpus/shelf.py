@@ -6,11 +6,12 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from corpuscle.blocks.shelf import Made
 from corpuscle.core import Graph, Image, Layer, Record, Shapes, Table
+from corpuscle.core.layers import Opened
 from corpuscle.corpus import entry as entries
 from corpuscle.corpus.entry import Entry, LayerEntry
 from corpuscle.corpus.layout import RECORD, Layout, kind, layer_slug, slug
@@ -53,7 +54,7 @@ class DiskShelf:
     def record(self, name: str) -> Record:
         """The record with lazy layers."""
         e = self.entry(name)
-        return Record(e.name, e.groups, {n: self.layer(e, n) for n in e.layers}, e.facts, e.frames)
+        return Record(e.name, e.groups, Opened(tuple(e.layers), partial(self.layer, e)), e.facts, e.frames)
 
     def layer(self, e: Entry, name: str) -> Layer:
         """One layer of a record, lazily where it is large."""

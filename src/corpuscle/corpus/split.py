@@ -40,7 +40,7 @@ class Split:
 
     def __post_init__(self) -> None:
         if not self.scheme:
-            raise SettingsError("a split has a scheme", rule="split-scheme")
+            raise SettingsError("a split has a scheme", fix="name it", rule="split-scheme")
         object.__setattr__(self, "parts", {part: tuple(names) for part, names in self.parts.items()})
 
     @property
@@ -69,10 +69,18 @@ def read_split(path: str | Path, *, scheme: str = "published") -> Split:
     path = Path(path)
     try:
         if path.stat().st_size > BYTES_MOST:
-            raise FormatError(f"a split of more than {BYTES_MOST >> 20} MB", where=path, rule="split-size")
+            raise FormatError(
+                f"a split of more than {BYTES_MOST >> 20} MB", where=path, fix="name the split file", rule="split-size"
+            )
         text = path.read_text(encoding="utf-8-sig")
     except OSError as e:
-        raise StoreError(f"the split cannot be read: {e.strerror}", where=path, rule="split-unread") from e
+        raise StoreError(
+            f"the split cannot be read: {e.strerror}",
+            where=path,
+            fix="name a split file",
+            rule="split-unread",
+            asked=True,
+        ) from e
     except UnicodeDecodeError as e:
         raise FormatError(f"not UTF-8 text: {e}", where=path, rule="split-text", fix="save it as UTF-8") from e
     rows = _json_rows(text, path) if text.lstrip()[:1] in ("{", "[") else _table_rows(text, path)
@@ -83,14 +91,16 @@ def read_split(path: str | Path, *, scheme: str = "published") -> Split:
             parts.setdefault(part, [])
             continue
         if not name or not part:
-            raise FormatError("a record or a part without a name", where=path, rule="split-form")
+            raise FormatError(
+                "a record or a part without a name", where=path, fix="give both a name", rule="split-form"
+            )
         if (part, name) in seen:
             fix = "name each record once"
             raise FormatError(f"{name!r} is twice in part {part!r}", where=path, fix=fix, rule="split-twice")
         seen.add((part, name))
         parts.setdefault(part, []).append(name)
     if not seen:
-        raise FormatError("the split names no record", where=path, rule="split-empty")
+        raise FormatError("the split names no record", where=path, fix="name a record in each part", rule="split-empty")
     return Split(scheme, {part: tuple(names) for part, names in parts.items()})
 
 
@@ -179,7 +189,7 @@ def folds(
     [{'train': 1, 'test': 2}, {'train': 2, 'test': 1}]
     """
     if k < 2:
-        raise SettingsError(f"{k} folds: it takes two at least", rule="split-folds")
+        raise SettingsError(f"{k} folds: it takes two at least", fix="ask for two or more", rule="split-folds")
     level = by_group(records, fractions={str(i): 1 for i in range(k)}, seed=seed, strata=strata)
     made = []
     for held in level.parts:
@@ -206,7 +216,9 @@ def _json_rows(text: str, path: Path) -> list[tuple[str, str | None]]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = [k for k, n in Counter(k for k, _ in pairs).items() if n > 1]
         if twice:
-            raise FormatError(f"the key {twice[0]!r} is there twice", where=path, rule="split-twice")
+            raise FormatError(
+                f"the key {twice[0]!r} is there twice", where=path, fix="give each key once", rule="split-twice"
+            )
         return dict(pairs)
 
     try:
@@ -214,7 +226,7 @@ def _json_rows(text: str, path: Path) -> list[tuple[str, str | None]]:
     except (ValueError, RecursionError) as e:
         if isinstance(e, FormatError):
             raise
-        raise FormatError(f"not JSON: {e}", where=path, rule="split-form") from e
+        raise FormatError(f"not JSON: {e}", where=path, fix="mend the file", rule="split-form") from e
     if isinstance(data, dict) and data and all(isinstance(v, str) for v in data.values()):
         return [(part, name) for name, part in data.items()]
     if not isinstance(data, dict) or not all(
@@ -234,7 +246,9 @@ def _table_rows(text: str, path: Path) -> list[tuple[str, str | None]]:
         at_name = next((head.index(c) for c in NAME_COLUMNS if c in head), None)
         at_part = next((head.index(c) for c in PART_COLUMNS if c in head), None)
         if not first.strip():
-            raise FormatError("the split names no record", where=path, rule="split-empty")
+            raise FormatError(
+                "the split names no record", where=path, fix="name a record in each part", rule="split-empty"
+            )
         if at_name is None or at_part is None:
             raise FormatError(
                 f"neither JSON nor a table with a name and a part column, but columns {head[:8]}",
@@ -247,16 +261,20 @@ def _table_rows(text: str, path: Path) -> list[tuple[str, str | None]]:
             if not any(cell.strip() for cell in row):
                 continue
             if len(row) <= max(at_name, at_part):
-                raise FormatError(f"line {rows.line_num} has {len(row)} columns", where=path, rule="split-form")
+                raise FormatError(
+                    f"line {rows.line_num} has {len(row)} columns", where=path, fix="mend the line", rule="split-form"
+                )
             found.append((row[at_part].strip(), row[at_name].strip()))
     except csv.Error as e:
-        raise FormatError(f"not a table: {e}", where=path, rule="split-form") from e
+        raise FormatError(f"not a table: {e}", where=path, fix="mend the file", rule="split-form") from e
     return found
 
 
 def _shares(fractions: Mapping[str, float]) -> dict[str, float]:
     if not fractions or not all(0 < f < float("inf") for f in fractions.values()):
-        raise SettingsError(f"each part has a positive share, not {dict(fractions)}", rule="split-fractions")
+        raise SettingsError(
+            f"each part has a positive share, not {dict(fractions)}", fix="give it one", rule="split-fractions"
+        )
     whole = sum(fractions.values())
     return {part: f / whole for part, f in fractions.items()}
 

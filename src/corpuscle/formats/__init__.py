@@ -34,7 +34,13 @@ FORMATS = (
     Format("refused", "corpuscle.formats.refused", "pickles, and XML with a document type, to be turned away"),
     Format("c01", "corpuscle.formats.c01", "00 00 00 10 and zlib, or a 40-byte bitmap header", (".c01", ".dib"), True),
     Format("npy", "corpuscle.formats.npy", "93 'NUMPY'", (".npy",), True),
-    Format("rgbmask", "corpuscle.formats.rgbmask", "a PNG of flat colours or with a palette", ("_objects.png",), True),
+    Format(
+        "rgbmask",
+        "corpuscle.formats.rgbmask",
+        "a PNG of flat colours, or with a palette, or that says so",
+        ("_objects.png",),
+        True,
+    ),
     Format("png", "corpuscle.formats.png", "89 'PNG'", (".png",), True),
     Format("tiff", "corpuscle.formats.tiff", "'II' or 'MM' and 42 or 43", (".tif", ".tiff"), True),
     Format("dsb2018", "corpuscle.formats.dsb2018", "images/ and masks/ of PNG, in folders or a zip"),
@@ -52,11 +58,14 @@ def sniff(path: Path | str) -> str:
         if _reader(format).sniff(path):
             return format.name
     if not path.exists():
-        raise FormatUnknown("there is no such file", where=path, rule="file-unreadable")
+        raise FormatUnknown(
+            "there is no such file", where=path, fix="check the name", rule="file-unreadable", asked=True
+        )
     start = head(path, 8)
     found = f"it begins with {start.hex(' ')}" if start else "it is empty, or no file that can be read"
     tried = "; ".join(f"{f.name} wants {f.wants}" for f in FORMATS)
-    raise FormatUnknown(f"no reader knows this file: {found}; {tried}", where=path)
+    fix = "convert it to one of these first"
+    raise FormatUnknown(f"no reader knows this file: {found}; {tried}", where=path, fix=fix)
 
 
 def scenes(path: Path | str, *, format: str | None = None) -> tuple[Scene, ...]:
@@ -84,7 +93,9 @@ def write(layer: Layer, path: Path | str, format: str | None = None) -> tuple[Lo
     if not found:
         can = ", ".join(f"{f.name} ({' '.join(f.suffixes)})" for f in FORMATS if f.writes)
         what = f"{format!r} is" if format else f"a name ending in {path.suffix!r} tells"
-        raise FormatUnknown(f"{what} no format that can be written, only {can}", where=path)
+        raise FormatUnknown(
+            f"{what} no format that can be written, only {can}", where=path, fix="choose one of these", asked=True
+        )
     return cast("Writer", import_module(found[0].module)).write(layer, path)
 
 
@@ -100,7 +111,9 @@ def _format(path: Path, told: str | None) -> Format:
     found = [f for f in FORMATS if f.name == name]
     if not found:
         known = ", ".join(f.name for f in FORMATS)
-        raise FormatUnknown(f"there is no format {name!r}, only {known}", where=path)
+        raise FormatUnknown(
+            f"there is no format {name!r}, only {known}", where=path, fix="choose one of these", asked=True
+        )
     return found[0]
 
 
@@ -112,4 +125,6 @@ def _reader(format: Format) -> Reader:
     try:
         return cast("Reader", import_module(format.module))
     except ImportError as e:
-        raise FormatError(f"the reader {format.name} cannot be loaded: {e}", rule="format-reader") from e
+        raise FormatError(
+            f"the reader {format.name} cannot be loaded: {e}", fix="install corpuscle again", rule="format-reader"
+        ) from e

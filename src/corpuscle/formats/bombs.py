@@ -12,7 +12,7 @@ from pathlib import Path
 
 from corpuscle.errors import FormatError
 
-RATIO = 200
+RATIO = 100
 PICTURE = 64 << 20
 LABELS = 256 << 20
 
@@ -30,7 +30,7 @@ def defuse(unpacked: int, packed: int, *, where: str | Path, rule: str, labels: 
     Traceback (most recent call last):
     ...
     corpuscle.errors.FormatError: a.png: 1.0 MiB that unpack to 1024 MiB, 1024 to 1, are no picture but a bomb: more \
-than 200 to 1 is taken up to 64 MiB (if it is honest, write it again without compression) [png-bomb]
+than 100 to 1 is taken up to 64 MiB (if it is honest, write it again without compression) [png-bomb]
     """
     most = LABELS if labels else PICTURE
     if unpacked > most and unpacked > RATIO * packed:

@@ -134,11 +134,13 @@ def encode(
     pixels = np.asarray(pixels)
     if pixels.ndim not in (2, 3) or pixels.size == 0 or pixels.dtype.kind != "u" or pixels.dtype.itemsize > 4:
         raise FormatError(
-            f"C01 holds planes of uint8, uint16 or uint32, not {pixels.dtype} of shape {pixels.shape}", rule="c01-dtype"
+            f"C01 holds planes of uint8, uint16 or uint32, not {pixels.dtype} of shape {pixels.shape}",
+            fix="convert to an unsigned type first",
+            rule="c01-dtype",
         )
     planes, bits = 1 if pixels.ndim == 2 else pixels.shape[0], 8 * pixels.dtype.itemsize
     if planes > 65535 or max(pixels.shape) >= 1 << 31 or pixels.nbytes > PIXELS:
-        raise FormatError(f"shape {pixels.shape} is more than C01 holds", rule="c01-size")
+        raise FormatError(f"shape {pixels.shape} is more than C01 holds", fix="cut it in pieces", rule="c01-size")
     y, x = um_per_px if isinstance(um_per_px, tuple) else (um_per_px, um_per_px)
     kind = "overlay" if overlay else "packed" if compressed else "plain"
     marks = (3, 3) if overlay else (0, 0)
@@ -180,7 +182,12 @@ def write(layer: Layer, path: Path) -> tuple[Loss, ...]:
     image = image_of(layer, format=NAME, path=path)
     axes = image.space.axes
     if "".join(axes) not in ("yx", "zyx", "cyx", "czyx") or ("c" in axes and image.shape[0] != 1):
-        raise FormatError(f"C01 holds one channel of yx or zyx, not {image!r}", where=path, rule="c01-axes")
+        raise FormatError(
+            f"C01 holds one channel of yx or zyx, not {image!r}",
+            where=path,
+            fix="write one channel of yx or zyx at a time",
+            rule="c01-axes",
+        )
     pixels = image.read()
     pixels = pixels[0] if "c" in axes else pixels
     um = dict(zip(axes, image.space.scale, strict=True))
@@ -214,7 +221,11 @@ def _per_metre(um: float | None) -> int:
     # Real files cut the fraction off: 0.645 um is stored as 1550387, not 1550388.
     n = math.floor(1e6 / um + 1e-6) if um > 0 else 0
     if not 0 < n < 1 << 31:
-        raise FormatError(f"C01 holds whole pixels per metre, and {um} um is {n}", rule="c01-scale")
+        raise FormatError(
+            f"C01 holds whole pixels per metre, and {um} um is {n}",
+            fix="give the pixel size in micrometres",
+            rule="c01-scale",
+        )
     return n
 
 
@@ -224,13 +235,19 @@ def _open(start: bytes, path: str | Path) -> tuple[bytes, bool]:
         try:
             inflated = zlib.decompressobj().decompress(start[4:], _START)
         except zlib.error as e:
-            raise FormatError(f"no zlib stream follows the magic number: {e}", where=path, rule="c01-corrupt") from e
+            raise FormatError(
+                f"no zlib stream follows the magic number: {e}",
+                where=path,
+                fix="copy the file again",
+                rule="c01-corrupt",
+            ) from e
         return inflated, True
     if start[:4] == b"\x28\0\0\0":
         return start[:_START], False
     raise FormatError(
         f"begins with {start[:4].hex(' ') or 'nothing'}, not with 00 00 00 10 (.C01) or 28 00 00 00 (.DIB)",
         where=path,
+        fix="export it again as .C01 or .DIB",
         rule="c01-magic",
     )
 
@@ -248,6 +265,7 @@ def _parsed(start: tuple[bytes, bool], size: int, path: str | Path) -> Header:
             f"a header of {first} bytes tells of {width} x {height} pixels of {bits} bits in {planes} planes; "
             "wanted are 40 bytes, positive sizes, and 8, 16 or 32 bits",
             where=path,
+            fix="export it again",
             rule="c01-header",
         )
     um = (_um(y_per_metre), _um(x_per_metre))

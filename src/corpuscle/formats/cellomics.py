@@ -103,6 +103,7 @@ def _record(site: _Field, known: set[str]) -> Iterator[Record | FormatError]:
             yield FormatError(
                 f"only overlay files here: {sorted(p.name for p in site.overlays.values())}",
                 where=site.name.site,
+                fix="bring the d-files of this field",
                 rule="c01-no-image",
             )
         return
@@ -120,6 +121,7 @@ def _same(head: c01.Header, path: Path, others: list[c01.Header]) -> None:
         raise FormatError(
             f"{head.dtype} of shape {head.shape} among channels of {first.dtype} of shape {first.shape}",
             where=path,
+            fix="export the channels of a field alike",
             rule="c01-odd",
         )
 

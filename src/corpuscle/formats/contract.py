@@ -122,8 +122,11 @@ def pick(scenes: tuple[str, ...], scene: str | None, *, where: str | Path) -> in
             where=where,
             fix=f"name one: {some}",
             rule="scene-ambiguous",
+            asked=True,
         )
-    raise FormatError(f"no scene {scene!r}, only {some}", where=where, rule="scene-missing")
+    raise FormatError(
+        f"no scene {scene!r}, only {some}", where=where, fix="name one of these", rule="scene-missing", asked=True
+    )
 
 
 def named(path: Path) -> tuple[str, dict[str, str]]:
@@ -136,7 +139,12 @@ def image_of(layer: Layer, *, format: str, path: Path) -> Image:
     """The layer, where it is an image; FormatError where it is not."""
     if isinstance(layer, Image):
         return layer
-    raise FormatError(f"{format} holds images, not {layer!r}", where=path, rule=f"{format}-layer")
+    raise FormatError(
+        f"{format} holds images, not {layer!r}",
+        where=path,
+        fix="write graphs as GEFF, and shapes and tables as Parquet",
+        rule=f"{format}-layer",
+    )
 
 
 def lost(image: Image, *, keeps: Collection[str]) -> tuple[Loss, ...]:

@@ -80,7 +80,9 @@ class Lazy:
         try:
             stat = os.stat(path)
         except OSError as e:
-            raise FormatError(f"cannot be read: {e.strerror}", where=path, rule="file-unreadable") from e
+            raise FormatError(
+                f"cannot be read: {e.strerror}", where=path, fix="check the name and its rights", rule="file-unreadable"
+            ) from e
         func, args, named = _parts(self.load)
         return _remembered(func, args, named, index, plane, self.dtype, path, (stat.st_size, stat.st_mtime_ns))
 
@@ -129,6 +131,7 @@ def _checked(array: Any, plane: tuple[int, ...], dtype: np.dtype[Any], path: str
         raise FormatError(
             f"has changed since it was opened: a plane of shape {plane} is now {tuple(array.shape)}",
             where=path,
+            fix="leave the file alone while it is read, and run again",
             rule="file-changed",
         )
     return array.astype(dtype, copy=False) if isinstance(array, np.ndarray) and array.dtype != dtype else array

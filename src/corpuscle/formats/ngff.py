@@ -177,14 +177,18 @@ def holds(attributes: object) -> frozenset[str]:
 def group_attributes(ome: dict[str, Any], version: Version, ours: dict[str, Any]) -> dict[str, Any]:
     """The attributes of a group that says these things of NGFF, and ours beside them."""
     if version not in VERSIONS:
-        raise FormatError(f"OME-NGFF is written in versions {VERSIONS}, not {version!r}", rule="ngff-version")
+        raise FormatError(
+            f"OME-NGFF is written in versions {VERSIONS}, not {version!r}",
+            fix="choose one of these",
+            rule="ngff-version",
+        )
     out = dict(ome) if version == "0.4" else {"ome": {"version": version, **ome}}
     return out | ({"corpuscle": ours} if ours else {})
 
 
 def _writable(spaces: Sequence[Space]) -> Space:
     if not spaces:
-        raise FormatError("an image has at least one level", rule="ngff-multiscales")
+        raise FormatError("an image has at least one level", fix="give level 0 at least", rule="ngff-multiscales")
     space = spaces[0]
     kinds = [2 if a in SPATIAL else 0 if a == "t" else 1 for a in space.axes]
     if kinds != sorted(kinds) or kinds.count(1) > 1 or kinds.count(2) not in (2, 3):
@@ -196,12 +200,20 @@ def _writable(spaces: Sequence[Space]) -> Space:
         )
     for a, s in zip(space.axes, space.scale, strict=True):
         if s is not None and a not in SPATIAL and a != "t":
-            raise FormatError(f"axis {a} has no unit in which its scale {s} could be said", rule="ngff-axes")
+            raise FormatError(
+                f"axis {a} has no unit in which its scale {s} could be said",
+                fix="leave its scale unknown",
+                rule="ngff-axes",
+            )
     unknown = [s is None for s in space.scale]
     for k, other in enumerate(spaces):
         same = (other.axes, other.times, other.frame) == (space.axes, space.times, space.frame)
         if not same or [s is None for s in other.scale] != unknown:
-            raise FormatError(f"level {k} lies in another space than level 0: {other} and {space}", rule="ngff-levels")
+            raise FormatError(
+                f"level {k} lies in another space than level 0: {other} and {space}",
+                fix="give all levels one space",
+                rule="ngff-levels",
+            )
     return space
 
 
@@ -259,7 +271,9 @@ def _unit(unit: object, axis: str, where: str) -> float | None:
     try:
         return factor(unit, time=axis == "t")
     except FormatError as e:
-        raise FormatError(f"axis {axis}: {e.message}", where=where, rule=e.rule) from None
+        raise FormatError(
+            f"axis {axis}: {e.message}", where=where, fix="use an SI name, like micrometer or second", rule=e.rule
+        ) from None
 
 
 def _transforms(value: object, n: int, where: str) -> tuple[list[float], list[float]]:
@@ -309,7 +323,7 @@ def _spaces(
                 str(frame),
             )
         except SpaceError as e:
-            raise FormatError(e.message, where=where, rule="ngff-scale") from e
+            raise FormatError(e.message, where=where, fix="mend its transformations", rule="ngff-scale") from e
         out.append(space)
     return tuple(out)
 
@@ -322,4 +336,4 @@ def _ratio(a: float, b: float) -> float:
 
 
 def _bad(message: str, where: str, rule: str) -> NoReturn:
-    raise FormatError(message, where=where, rule=rule)
+    raise FormatError(message, where=where, fix="mend the metadata, or write the image again", rule=rule)

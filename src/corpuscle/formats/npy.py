@@ -59,7 +59,12 @@ def write(layer: Layer, path: Path) -> tuple[Loss, ...]:
     """Write the pixels; everything else about the image is lost, as is said."""
     image = image_of(layer, format=NAME, path=path)
     if image.dtype.kind not in "biufc" or not 2 <= len(image.shape) <= len(STANDARD) or 0 in image.shape:
-        raise FormatError(f"no array of numbers with two to five axes: {image!r}", where=path, rule="npy-dtype")
+        raise FormatError(
+            f"no array of numbers with two to five axes: {image!r}",
+            where=path,
+            fix="save it as a plain array of numbers",
+            rule="npy-dtype",
+        )
     with aside(path) as temporary, open(temporary, "wb") as file:
         npy_format.write_array(file, np.ascontiguousarray(image.read()), version=(1, 0), allow_pickle=False)
     losses = lost(image, keeps=())
@@ -73,7 +78,12 @@ def _header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     size = length(path)
     start = head(path, _HEADER + 16)
     if start[:6] != MAGIC:
-        raise FormatError(f"begins with {start[:6].hex(' ')}, not as numpy's file does", where=path, rule="npy-magic")
+        raise FormatError(
+            f"begins with {start[:6].hex(' ')}, not as numpy's file does",
+            where=path,
+            fix="save it again with numpy.save",
+            rule="npy-magic",
+        )
     shape, fortran, descr, at = _told(start, path)
     if not isinstance(descr, str) or "O" in descr:
         objects = "O" in str(descr)
@@ -86,17 +96,32 @@ def _header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
             rule="npy-pickle" if objects else "npy-dtype",
         )
     if _NUMBER.fullmatch(descr) is None:
-        raise FormatError(f"an array of {descr[:40]!r} is no image", where=path, rule="npy-dtype")
+        raise FormatError(
+            f"an array of {descr[:40]!r} is no image",
+            where=path,
+            fix="save it as a plain array of numbers",
+            rule="npy-dtype",
+        )
     try:
         dtype = np.dtype(descr)
     except TypeError as e:
-        raise FormatError(f"there is no type {descr!r}", where=path, rule="npy-dtype") from e
+        raise FormatError(
+            f"there is no type {descr!r}", where=path, fix="save it as a plain array of numbers", rule="npy-dtype"
+        ) from e
     if not 2 <= len(shape) <= len(STANDARD) or min(shape) < 1:
-        raise FormatError(f"an array of shape {shape} is no image", where=path, rule="npy-axes")
+        raise FormatError(
+            f"an array of shape {shape} is no image",
+            where=path,
+            fix="save two to five axes, none of length 0",
+            rule="npy-axes",
+        )
     need = at + math.prod(shape) * dtype.itemsize
     if need > size:
         raise FormatError(
-            f"shape {shape} of {dtype} needs {need} bytes, and there are {size}", where=path, rule="npy-truncated"
+            f"shape {shape} of {dtype} needs {need} bytes, and there are {size}",
+            where=path,
+            fix="copy the file again",
+            rule="npy-truncated",
         )
     return shape, fortran, dtype, at
 
@@ -108,17 +133,32 @@ def _told(start: bytes, path: Path) -> tuple[tuple[int, ...], bool, Any, int]:
     """
     wide = {1: "<H", 2: "<I", 3: "<I"}.get(start[6]) if len(start) > 12 else None
     if wide is None:
-        raise FormatError("is cut short, or of a version that numpy does not have", where=path, rule="npy-header")
+        raise FormatError(
+            "is cut short, or of a version that numpy does not have",
+            where=path,
+            fix="save it again with numpy.save",
+            rule="npy-header",
+        )
     at = 8 + struct.calcsize(wide) + struct.unpack_from(wide, start, 8)[0]
     if at > len(start):
-        raise FormatError(f"a header of {at} bytes in a file of {len(start)} or more", where=path, rule="npy-header")
+        raise FormatError(
+            f"a header of {at} bytes in a file of {len(start)} or more",
+            where=path,
+            fix="save it again with numpy.save",
+            rule="npy-header",
+        )
     try:
         header = ast.literal_eval(start[8 + struct.calcsize(wide) : at].decode("latin-1").strip())
         shape, fortran, descr = header["shape"], header["fortran_order"], header["descr"]
         if not (isinstance(shape, tuple) and all(type(n) is int for n in shape) and isinstance(fortran, bool)):
             raise ValueError(f"shape {shape!r}, order {fortran!r}")
     except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError) as e:
-        raise FormatError(f"its header makes no sense: {str(e)[:200]}", where=path, rule="npy-header") from e
+        raise FormatError(
+            f"its header makes no sense: {str(e)[:200]}",
+            where=path,
+            fix="save it again with numpy.save",
+            rule="npy-header",
+        ) from e
     return shape, fortran, descr, at
 
 
@@ -126,4 +166,9 @@ def _mapped(path: str, shape: tuple[int, ...], fortran: bool, dtype: str, start:
     try:
         return np.memmap(path, np.dtype(dtype), "r", start, shape, "F" if fortran else "C")
     except (OSError, ValueError) as e:
-        raise FormatError(f"has changed since it was opened: {e}", where=path, rule="file-changed") from e
+        raise FormatError(
+            f"has changed since it was opened: {e}",
+            where=path,
+            fix="leave the file alone while it is read, and run again",
+            rule="file-changed",
+        ) from e

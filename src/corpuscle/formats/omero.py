@@ -20,7 +20,11 @@ def block(
     """The channels of an ``omero`` block; shown over the whole range of `dtype` where `windows` is empty."""
     low, high = (float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)) if dtype.kind in "iu" else (0.0, 1.0)
     if windows and len(windows) != len(channels):
-        raise FormatError(f"{len(windows)} display ranges for {len(channels)} channels", rule="ngff-omero")
+        raise FormatError(
+            f"{len(windows)} display ranges for {len(channels)} channels",
+            fix="give one range for each channel",
+            rule="ngff-omero",
+        )
     shown = windows or [(low, high)] * len(channels)
     return [
         {

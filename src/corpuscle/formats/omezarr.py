@@ -134,7 +134,7 @@ def write(
             shutil.rmtree(path)
         aside.rename(path)
     except OSError as e:
-        raise StoreError(f"cannot be written: {e.strerror or e}", where=path) from e
+        raise StoreError(f"cannot be written: {e.strerror or e}", where=path, fix="check space and rights") from e
     finally:
         if aside.exists():
             shutil.rmtree(aside, ignore_errors=True)
@@ -276,4 +276,4 @@ def _attributes(folder: Path) -> dict[str, Any]:
 
 
 def _bad(message: str, path: Path, rule: str) -> NoReturn:
-    raise FormatError(message, where=path, rule=rule)
+    raise FormatError(message, where=path, fix="mend the metadata, or write the image again", rule=rule)

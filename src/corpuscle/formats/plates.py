@@ -46,7 +46,12 @@ def plate(
     rows = list(rows) or sorted({r for r, _ in pairs}, key=plate_order)
     columns = list(columns) or sorted({c for _, c in pairs}, key=plate_order)
     if missing := [w for w, (r, c) in zip(wells, pairs, strict=True) if r not in rows or c not in columns]:
-        raise FormatError(f"wells outside the plate: {missing[:5]}", where=name, rule="ngff-plate")
+        raise FormatError(
+            f"wells outside the plate: {missing[:5]}",
+            where=name,
+            fix="mend the metadata of the plate",
+            rule="ngff-plate",
+        )
     listed = sorted((rows.index(r), columns.index(c), f"{r}/{c}") for r, c in pairs)
     body: dict[str, Any] = {
         "version": version,
@@ -92,10 +97,15 @@ def parse_plate(attributes: object, *, where: str = "") -> Plate:
         path = vetted.inner_path(vetted.mapping(item, "wells", where).get("path"), where)
         row, column = _well_path(path, where)
         if row not in rows or column not in columns:
-            raise FormatError(f"well {path!r} is in no row and column of the plate", where=where, rule="ngff-plate")
+            raise FormatError(
+                f"well {path!r} is in no row and column of the plate",
+                where=where,
+                fix="mend the metadata of the plate",
+                rule="ngff-plate",
+            )
         wells.append(path)
     if len(set(wells)) != len(wells):
-        raise FormatError("the same well twice", where=where, rule="ngff-plate")
+        raise FormatError("the same well twice", where=where, fix="mend the metadata of the plate", rule="ngff-plate")
     name = body.get("name")
     return Plate(name if isinstance(name, str) else "", rows, columns, tuple(wells), version)
 
@@ -156,10 +166,18 @@ def write_plate(
         for field in fields:
             if not (field.isascii() and field.isalnum()):
                 raise FormatError(
-                    f"a field is named by letters and digits, not {field!r}", where=path / place, rule="ngff-plate"
+                    f"a field is named by letters and digits, not {field!r}",
+                    where=path / place,
+                    fix="mend the metadata of the plate",
+                    rule="ngff-plate",
                 )
             if not (path / place / field / marker).exists():
-                raise FormatError(f"no field {field!r} is here", where=path / place, rule="ngff-field-missing")
+                raise FormatError(
+                    f"no field {field!r} is here",
+                    where=path / place,
+                    fix="name a field that is there",
+                    rule="ngff-field-missing",
+                )
         _put_group(path / place, well(fields, version=version), version)
     for row in sorted({w.split("/")[0] for w in wells}):
         _put_group(path / row, {}, version)
@@ -175,6 +193,9 @@ def _well_path(path: str, where: str = "") -> tuple[str, str]:
     parts = path.split("/")
     if len(parts) != 2 or not all(p.isascii() and p.isalnum() for p in parts):
         raise FormatError(
-            f"a well lies at row/column, both of letters and digits, not at {path!r}", where=where, rule="ngff-plate"
+            f"a well lies at row/column, both of letters and digits, not at {path!r}",
+            where=where,
+            fix="mend the metadata of the plate",
+            rule="ngff-plate",
         )
     return parts[0], parts[1]

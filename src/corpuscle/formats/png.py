@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,6 +19,7 @@ from corpuscle.errors import FormatError
 from corpuscle.formats.bombs import defuse
 from corpuscle.formats.contract import Loss, Scene, image_of, lost, named, pick
 from corpuscle.formats.lazy import Lazy
+from corpuscle.formats.pngtext import TEXT, text, value, worded
 from corpuscle.formats.source import aside, head, whole
 
 NAME = "png"
@@ -28,7 +27,6 @@ MAGIC = b"\x89PNG\r\n\x1a\n"
 LIMIT = 1 << 29
 """A picture of more samples than this is refused."""
 
-_TEXT = 1 << 16
 _CHUNKS = 1 << 20
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _SAMPLES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -89,7 +87,7 @@ def read(path: Path, scene: str | None = None) -> Record:
     array = Lazy(found.shape, found.dtype, partial(_load, str(path)), paths=(str(path),))
     channels = tuple(Channel(n) for n in _CHANNELS[found.colour])
     image = Image(array, Space("cyx" if channels else "yx"), channels)
-    facts = {k: Fact(_value(v)) for k, v in found.texts.items()}
+    facts = {k: Fact(value(v)) for k, v in found.texts.items()}
     if found.depth < 8:
         facts["bits"] = Fact(found.depth)
     return Record(name, groups, {"raw": image}, facts)
@@ -102,7 +100,12 @@ def vet(data: bytes, *, where: str | Path = "", labels: bool = False) -> Png:
     or than `LIMIT`), ``png-bomb`` (see `bombs.defuse`; `labels` pass more), ``png-crc``, ``png-truncated``.
     """
     if data[:8] != MAGIC:
-        raise FormatError(f"begins with {data[:8].hex(' ') or 'nothing'}, not as a PNG", where=where, rule="png-magic")
+        raise FormatError(
+            f"begins with {data[:8].hex(' ') or 'nothing'}, not as a PNG",
+            where=where,
+            fix="export it again as PNG",
+            rule="png-magic",
+        )
     width = height = depth = colour = -1
     interlaced = False
     palette, packed = b"", 0
@@ -110,7 +113,9 @@ def vet(data: bytes, *, where: str | Path = "", labels: bool = False) -> Png:
     texts: dict[str, str] = {}
     for at, kind, body in _chunks(data, where):
         if (at == 8) != (kind == b"IHDR"):
-            raise FormatError("the header is not where it belongs", where=where, rule="png-header")
+            raise FormatError(
+                "the header is not where it belongs", where=where, fix="export it again as PNG", rule="png-header"
+            )
         if kind == b"IHDR":
             width, height, depth, colour, interlaced = _header(bytes(body), where)
         elif kind == b"PLTE":
@@ -118,9 +123,11 @@ def vet(data: bytes, *, where: str | Path = "", labels: bool = False) -> Png:
         elif kind == b"IDAT":
             packed += len(body)
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
-            texts.update(_text(kind, bytes(body[:_TEXT])))
+            texts.update(text(kind, bytes(body[:TEXT])))
         elif kind != b"IEND" and kind[0] & 32 == 0:
-            raise FormatError(f"a chunk {kind!r} that no PNG needs", where=where, rule="png-header")
+            raise FormatError(
+                f"a chunk {kind!r} that no PNG needs", where=where, fix="export it again as PNG", rule="png-header"
+            )
         if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
             kept.append(memoryview(data)[at : at + 12 + len(body)])
     samples = width * height * (1 if colour == 3 else _SAMPLES[colour])
@@ -129,11 +136,14 @@ def vet(data: bytes, *, where: str | Path = "", labels: bool = False) -> Png:
             f"claims {width} x {height} pixels in {packed} bytes of data, "
             f"more than these can hold or than {LIMIT} samples",
             where=where,
+            fix="export it again, in pieces where it is larger",
             rule="png-size",
         )
     defuse(samples * depth // 8, packed, where=where, rule="png-bomb", labels=labels)
     if colour == 3 and (not palette or len(palette) % 3):
-        raise FormatError(f"a palette of {len(palette)} bytes", where=where, rule="png-header")
+        raise FormatError(
+            f"a palette of {len(palette)} bytes", where=where, fix="export it again as PNG", rule="png-header"
+        )
     return Png(width, height, depth, colour, interlaced, b"".join(kept), palette, texts)
 
 
@@ -148,7 +158,9 @@ def decode(png: Png, *, indices: bool = False, where: str | Path = "") -> NDArra
         try:
             pixels = np.asarray(imagecodecs.png_decode(png.data))
         except (imagecodecs.PngError, ValueError) as e:
-            raise FormatError(f"its pixels cannot be decoded: {e}", where=where, rule="png-corrupt") from e
+            raise FormatError(
+                f"its pixels cannot be decoded: {e}", where=where, fix="copy the file again", rule="png-corrupt"
+            ) from e
     else:
         _complete(png, where)
         pixels = _with_pillow(png, where)
@@ -162,7 +174,9 @@ def decode(png: Png, *, indices: bool = False, where: str | Path = "") -> NDArra
     flat = len(png.shape) == 2 or (indices and png.colour == 3)
     expected = (png.height, png.width) if flat else (png.height, png.width, png.shape[0])
     if pixels.shape != expected:
-        raise FormatError(f"decodes to {pixels.shape}, not {expected}", where=where, rule="png-corrupt")
+        raise FormatError(
+            f"decodes to {pixels.shape}, not {expected}", where=where, fix="copy the file again", rule="png-corrupt"
+        )
     return pixels
 
 
@@ -186,15 +200,21 @@ def encode(pixels: NDArray[Any], *, texts: Mapping[str, Value] | None = None, le
     """
     pixels = np.ascontiguousarray(pixels)
     if pixels.dtype not in ("u1", "u2") or pixels.ndim not in (2, 3) or pixels.size == 0:
-        raise FormatError(f"PNG is not written from {pixels.dtype} of shape {pixels.shape}", rule="png-dtype")
+        raise FormatError(
+            f"PNG is not written from {pixels.dtype} of shape {pixels.shape}",
+            fix="convert to 8 or 16 bits first",
+            rule="png-dtype",
+        )
     if (pixels.ndim == 3 and pixels.shape[2] != 3) or pixels.size > LIMIT or max(pixels.shape) >= 1 << 31:
-        raise FormatError(f"PNG is not written from shape {pixels.shape}", rule="png-dtype")
+        raise FormatError(
+            f"PNG is not written from shape {pixels.shape}", fix="convert to 8 or 16 bits first", rule="png-dtype"
+        )
     height, width = pixels.shape[:2]
     stride = pixels.dtype.itemsize * (1 if pixels.ndim == 2 else 3)
     rows = pixels.astype(pixels.dtype.newbyteorder(">"), copy=False).reshape(height, -1).view(np.uint8)
     head_ = struct.pack(">IIBBBBB", width, height, 8 * pixels.dtype.itemsize, 0 if pixels.ndim == 2 else 2, 0, 0, 0)
     out = [MAGIC, _chunk(b"IHDR", head_)]
-    out += [_chunk(*_worded(key, value)) for key, value in (texts or {}).items()]
+    out += [_chunk(*worded(key, fact)) for key, fact in (texts or {}).items()]
     out += [_chunk(b"IDAT", zlib.compress(_filtered(rows, stride), level)), _chunk(b"IEND", b"")]
     return b"".join(out)
 
@@ -208,11 +228,19 @@ def write(layer: Layer, path: Path, *, texts: Mapping[str, Value] | None = None)
     axes = "".join(image.space.axes)
     if not (axes == "yx" or (axes == "cyx" and image.shape[0] == 3)) or image.dtype.kind not in "iu":
         raise FormatError(
-            f"PNG holds integers in yx, or in cyx of three colours, not {image!r}", where=path, rule="png-axes"
+            f"PNG holds integers in yx, or in cyx of three colours, not {image!r}",
+            where=path,
+            fix="write one plane at a time",
+            rule="png-axes",
         )
     pixels = image.read()
     if pixels.dtype != np.uint8 and pixels.size and not 0 <= int(pixels.min()) <= int(pixels.max()) <= 65535:
-        raise FormatError(f"PNG holds 0 to 65535, not {pixels.min()} to {pixels.max()}", where=path, rule="png-dtype")
+        raise FormatError(
+            f"PNG holds 0 to 65535, not {pixels.min()} to {pixels.max()}",
+            where=path,
+            fix="convert to 8 or 16 bits first",
+            rule="png-dtype",
+        )
     kept = pixels.astype(np.uint8 if pixels.dtype == np.uint8 else np.uint16, copy=False)
     data = encode(np.moveaxis(kept, 0, -1) if axes == "cyx" else kept, texts=texts)
     with aside(path) as temporary:
@@ -242,9 +270,13 @@ def _complete(png: Png, where: str | Path) -> None:
     try:
         found = len(zlib.decompressobj().decompress(packed, need))
     except zlib.error as e:
-        raise FormatError(f"its pixels cannot be unpacked: {e}", where=where, rule="png-corrupt") from e
+        raise FormatError(
+            f"its pixels cannot be unpacked: {e}", where=where, fix="copy the file again", rule="png-corrupt"
+        ) from e
     if found < need:
-        raise FormatError(f"{found} of {need} bytes of pixels", where=where, rule="png-corrupt")
+        raise FormatError(
+            f"{found} of {need} bytes of pixels", where=where, fix="copy the file again", rule="png-corrupt"
+        )
 
 
 def _with_pillow(png: Png, where: str | Path) -> NDArray[Any]:
@@ -257,7 +289,9 @@ def _with_pillow(png: Png, where: str | Path) -> NDArray[Any]:
             return np.asarray(image.convert("L") if png.colour == 0 else image, np.uint8)
     # What Pillow has been seen to raise on broken data, and its bomb error, which is no child of these.
     except (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error, Pillow.DecompressionBombError) as e:
-        raise FormatError(f"its pixels cannot be decoded: {e}", where=where, rule="png-corrupt") from e
+        raise FormatError(
+            f"its pixels cannot be decoded: {e}", where=where, fix="copy the file again", rule="png-corrupt"
+        ) from e
 
 
 def _chunks(data: bytes, where: str | Path) -> Iterator[tuple[int, bytes, memoryview]]:
@@ -291,49 +325,22 @@ def _chunks(data: bytes, where: str | Path) -> Iterator[tuple[int, bytes, memory
 
 def _header(body: bytes, where: str | Path) -> tuple[int, int, int, int, bool]:
     if len(body) != 13:
-        raise FormatError(f"a header of {len(body)} bytes", where=where, rule="png-header")
+        raise FormatError(
+            f"a header of {len(body)} bytes", where=where, fix="export it again as PNG", rule="png-header"
+        )
     width, height, depth, colour, packing, filtering, interlace = struct.unpack(">IIBBBBB", body)
     if not (0 < width < 1 << 31 and 0 < height < 1 << 31) or depth not in _DEPTHS.get(colour, ()):
         raise FormatError(
-            f"tells of {width} x {height} pixels, depth {depth}, colour type {colour}", where=where, rule="png-header"
+            f"tells of {width} x {height} pixels, depth {depth}, colour type {colour}",
+            where=where,
+            fix="export it again as PNG",
+            rule="png-header",
         )
     if packing or filtering or interlace > 1:
-        raise FormatError("is packed in a way that PNG does not have", where=where, rule="png-header")
+        raise FormatError(
+            "is packed in a way that PNG does not have", where=where, fix="export it again as PNG", rule="png-header"
+        )
     return width, height, depth, colour, bool(interlace)
-
-
-def _text(kind: bytes, body: bytes) -> dict[str, str]:
-    """One text chunk; nothing where it makes no sense or is longer than 64 KB, for no pixel hangs on it."""
-    key, _, rest = body.partition(b"\0")
-    try:
-        if kind == b"tEXt":
-            return {key.decode("latin-1"): rest.decode("latin-1")}
-        if kind == b"zTXt":
-            return {key.decode("latin-1"): zlib.decompressobj().decompress(rest[1:], _TEXT).decode("latin-1")}
-        packed, rest = rest[:1] == b"\1", rest[2:].split(b"\0", 2)[-1]
-        return {key.decode("latin-1"): (zlib.decompressobj().decompress(rest, _TEXT) if packed else rest).decode()}
-    except (zlib.error, UnicodeDecodeError):
-        return {}
-
-
-def _value(text: str) -> Value:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    known = value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
-    return value if known else text
-
-
-def _worded(key: str, value: Value) -> tuple[bytes, bytes]:
-    if not 0 < len(key) < 80 or not key.isascii() or not key.isprintable():
-        raise FormatError(f"a PNG text is named by up to 79 plain characters, not {key!r}", rule="png-text")
-    text = value if isinstance(value, str) and _value(value) == value and '"' not in value[:1] else json.dumps(value)
-    if len(text) >= _TEXT - 100:
-        raise FormatError(f"the PNG text {key!r} is longer than 64 KB", rule="png-text")
-    if text.isascii() and "\0" not in text:
-        return b"tEXt", key.encode() + b"\0" + text.encode()
-    return b"iTXt", key.encode() + b"\0\0\0\0\0" + text.encode()
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

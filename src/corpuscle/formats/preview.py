@@ -109,7 +109,7 @@ def _small(image: Image, size: int) -> tuple[NDArray[np.float32], tuple[Channel,
     """The channels of an image, (c, y, x), with no side longer than `size`."""
     space = image.space
     if not {"y", "x"} <= set(space.axes):
-        raise FormatError(f"an image in {space.axes} cannot be shown", rule="preview-axes")
+        raise FormatError(f"an image in {space.axes} cannot be shown", fix="give it y and x", rule="preview-axes")
     levels = [image.level(k) for k in range(1 + len(image.levels))]
     level = next((v for v in reversed(levels) if max(v.shape[i] for i in v.space.spatial[-2:]) >= size), image)
     box = level.box

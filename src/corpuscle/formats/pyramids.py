@@ -71,6 +71,7 @@ class Target:
             raise FormatError(
                 f"pixels of {pixels.shape} {pixels.dtype} for a box of {box.shape} {self.dtype}",
                 where=self.path,
+                fix="write what the box holds",
                 rule="shard-pixels",
             )
         for part in self._level(level).grid.shards(box):
@@ -80,7 +81,9 @@ class Target:
         """Compute shards of level `k` >= 1 from level k - 1 and put them there; a chunk at a time, in little memory."""
         level = self._level(k)
         if k < 1:
-            raise FormatError("level 0 is written, not built", where=self.path, rule="level-missing")
+            raise FormatError(
+                "level 0 is written, not built", where=self.path, fix="write the image again", rule="level-missing"
+            )
         below = self.array(k - 1)
         for part in level.grid.shards(box):
             self._put(k, part, _Coarser(below, level.step, self.labels_of is not None))
@@ -115,7 +118,12 @@ class Target:
 
     def _level(self, k: int) -> Level:
         if not 0 <= k < len(self.levels):
-            raise FormatError(f"no level {k}: there are {len(self.levels)}", where=self.path, rule="level-missing")
+            raise FormatError(
+                f"no level {k}: there are {len(self.levels)}",
+                where=self.path,
+                fix="write the image again",
+                rule="level-missing",
+            )
         return self.levels[k]
 
     def _file(self, k: int, box: Box) -> Path:
@@ -194,7 +202,10 @@ def create(
     kind = np.dtype(dtype).newbyteorder("=")
     if kind.kind not in "iufb" or kind.name == "float128" or (labels_of is not None and kind.kind not in "iu"):
         raise FormatError(
-            f"OME-Zarr holds no {'labels' if labels_of else 'pixels'} of {kind}", where=path, rule="zarr-dtype"
+            f"OME-Zarr holds no {'labels' if labels_of else 'pixels'} of {kind}",
+            where=path,
+            fix="convert to a number type first",
+            rule="zarr-dtype",
         )
     target = Target(path, _levels(space, shape, version, plane), kind, tuple(channels), labels_of, version)
     spaces = [v.space for v in target.levels]
@@ -295,7 +306,7 @@ def _strangers(path: Path, target: Target) -> bool:
     except FileNotFoundError:
         return False
     except OSError as e:
-        raise StoreError(f"cannot be written: {e.strerror or e}", where=path) from e
+        raise StoreError(f"cannot be written: {e.strerror or e}", where=path, fix="check space and rights") from e
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -36,7 +36,9 @@ def read(path: Path, scene: str | None = None) -> Record:
 
 
 def _refuse(path: Path) -> NoReturn:
-    raise _reason(path) or FormatError("nothing speaks against this file, but nothing reads it", where=path)
+    raise _reason(path) or FormatError(
+        "nothing speaks against this file, but nothing reads it", where=path, fix="convert it to a known format first"
+    )
 
 
 def _reason(path: Path) -> FormatError | None:

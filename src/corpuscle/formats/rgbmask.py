@@ -22,6 +22,7 @@ from corpuscle.core.plate import parse
 from corpuscle.errors import FormatError
 from corpuscle.formats import png, voc
 from corpuscle.formats.contract import Loss, Scene, image_of, lost, pick
+from corpuscle.formats.evidence import flat, lossless
 from corpuscle.formats.lazy import Lazy
 from corpuscle.formats.source import aside, head, whole
 
@@ -29,9 +30,12 @@ NAME = "rgbmask"
 How: TypeAlias = Literal["colour", "palette", "grey", "graph", "empty"]
 # A photograph never packs 50-fold; flat colours do.
 _FLAT = 50
-# Pieces of up to this many pixels are what smoothing leaves along an edge.
-_TINY = 4
 _SAYS = "corpuscle:objects"
+_SAID = b"tEXt" + _SAYS.encode() + b"\0"
+# A photograph packs less than this, and a colour of it seldom goes on for more pixels.
+_SHADED = 4
+_RUN = 3.0
+_LOOKED = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,13 +88,30 @@ class Decoded:
 
 
 def sniff(path: Path) -> bool:
-    """Whether it is a PNG with a palette, or one of 8-bit colours without shades: it packs more than 50-fold."""
-    start = head(path, 64)
+    """Whether it is a PNG that says it holds objects, or has a palette, or whose colours lie flat.
+
+    They do where 8-bit colours without shades pack more than 50-fold. Where they pack less, as on small or crowded
+    images, the pixels are looked at, of up to 4 million: a colour that is no background goes on for several pixels,
+    and they are not the greys of a photograph. A name that ends in ``_objects`` lets grey values count as well.
+    """
+    start = head(path)
     if start[:8] != png.MAGIC or len(start) < 33 or start[12:16] != b"IHDR":
         return False
-    depth, colour = start[24], start[25]
+    depth, colour, size = start[24], start[25], path.stat().st_size
+    if colour == 3 or _SAID in start:
+        return True
     pixels = int.from_bytes(start[16:20], "big") * int.from_bytes(start[20:24], "big")
-    return colour == 3 or (depth == 8 and colour == 2 and 3 * pixels > _FLAT * max(1, path.stat().st_size - 57))
+    if depth == 8 and colour == 2 and 3 * pixels > _FLAT * max(1, size - 57):
+        return True
+    named = path.stem.lower().endswith("_objects") and colour == 0 and depth >= 8
+    samples = pixels * {0: depth // 8, 2: 3, 6: 4}.get(colour, 0)
+    if not ((depth == 8 and colour in (2, 6)) or named) or pixels > _LOOKED or size > 4096 + samples // _SHADED:
+        return False
+    try:
+        found = png.decode(png.vet(whole(path), where=path, labels=True), where=path)
+        return flat(found, _codes(found, path), run=_RUN / (2 if path.stem.lower().endswith("_objects") else 1))
+    except FormatError:
+        return False
 
 
 def scenes(path: Path) -> tuple[Scene, ...]:
@@ -168,7 +189,7 @@ def decode(
     marks = rank[inverse]
     codes_of = values[objects].astype(np.int64)
     pieces, sizes, owner = _pieces(marks)
-    _lossless(pixels, codes, areas[objects], sizes, where)
+    lossless(pixels, codes, areas[objects], sizes, where)
     per_code = np.bincount(owner, minlength=len(objects) + 1)[1:]
     how, order = _decide(codes_of, per_code, flat=pixels.ndim == 2, indexed=indexed)
     if how == "graph":
@@ -196,11 +217,19 @@ def encode(labels: NDArray[Any]) -> NDArray[np.uint8]:
     """
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.dtype.kind not in "iu" or (labels.size and int(labels.min()) < 0):
-        raise FormatError(f"no labels in yx: {labels.dtype} of shape {labels.shape}", rule="rgbmask-shape")
+        raise FormatError(
+            f"no labels in yx: {labels.dtype} of shape {labels.shape}",
+            fix="give labels or colours in yx",
+            rule="rgbmask-shape",
+        )
     values, inverse, _, _ = _ranked(labels)
     rank = np.arange(len(values)) + int(len(values) > 0 and values[0] != 0)
     if len(values) >= 1 << 24:
-        raise FormatError(f"{len(values)} objects, and there are not so many colours", rule="rgbmask-colours")
+        raise FormatError(
+            f"{len(values)} objects, and there are not so many colours",
+            fix="write them as TIFF or OME-Zarr",
+            rule="rgbmask-colours",
+        )
     return np.asarray(voc.colours(rank)[inverse])
 
 
@@ -211,7 +240,12 @@ def write(layer: Layer, path: Path) -> tuple[Loss, ...]:
     """
     image = image_of(layer, format=NAME, path=path)
     if "".join(image.space.axes) != "yx" or not image.is_labels:
-        raise FormatError(f"an object image holds labels in yx, not {image!r}", where=path, rule="rgbmask-axes")
+        raise FormatError(
+            f"an object image holds labels in yx, not {image!r}",
+            where=path,
+            fix="write one plane of labels at a time",
+            rule="rgbmask-axes",
+        )
     labels = image.read()
     data = png.encode(encode(labels), texts={_SAYS: "voc"})
     with aside(path) as temporary:
@@ -241,12 +275,19 @@ def _codes(pixels: NDArray[Any], where: str | Path) -> NDArray[Any]:
     if pixels.ndim == 2 and pixels.dtype.kind in "iu":
         return pixels.astype(np.int64)
     if pixels.ndim != 3 or pixels.shape[2] not in (2, 3, 4) or pixels.dtype != np.uint8 or pixels.size == 0:
-        raise FormatError(f"no object image: {pixels.dtype} of shape {pixels.shape}", where=where, rule="rgbmask-shape")
+        raise FormatError(
+            f"no object image: {pixels.dtype} of shape {pixels.shape}",
+            where=where,
+            fix="give labels or colours in yx",
+            rule="rgbmask-shape",
+        )
     if pixels.shape[2] == 2:
         codes = pixels[..., 0].astype(np.int32)
     else:
-        p = pixels.astype(np.int32)
-        codes = p[..., 0] << 16 | p[..., 1] << 8 | p[..., 2]
+        codes = pixels[..., 0].astype(np.int32)
+        for i in (1, 2):
+            codes <<= 8
+            codes |= pixels[..., i]
     if pixels.shape[2] in (2, 4):
         # Where the alpha varies, what cannot be seen is background, whatever its colour.
         alpha = pixels[..., -1]
@@ -297,45 +338,6 @@ def _pieces(marks: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int
     owner = np.zeros(len(sizes) + 1, np.int64)
     owner[pieces.ravel()] = marks.ravel()
     return pieces, sizes, owner[1:]
-
-
-def _lossless(
-    pixels: NDArray[Any],
-    codes: NDArray[Any],
-    areas: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    where: str | Path,
-) -> None:
-    tiny = int((sizes <= _TINY).sum())
-    mixed, edges = _mixed(pixels, codes)
-    if (tiny > max(8, len(sizes) / 4)) or (mixed > max(8, edges / 20)):
-        raise FormatError(
-            f"its colours are not those of objects: {len(areas)} colours in {len(sizes)} pieces, of which {tiny} have "
-            f"at most {_TINY} pixels, and {mixed} of {edges} pixels along edges mix the colours of their neighbours",
-            where=where,
-            fix="export it again as PNG without smoothing; a JPEG or a resized copy cannot be repaired",
-            rule="rgbmask-lossy",
-        )
-
-
-def _mixed(pixels: NDArray[Any], codes: NDArray[Any]) -> tuple[int, int]:
-    """How many pixels lie between two others in colour as they do in space, and how many edges there are."""
-    colours = pixels.reshape(*codes.shape, -1)[..., :3]
-    mixed = edges = 0
-    for c, p in ((codes, colours), (codes.T, colours.swapaxes(0, 1))):
-        change = c[:, 1:] != c[:, :-1]
-        edges += int(np.count_nonzero(change))
-        y, x = np.nonzero(change[:, :-1] & change[:, 1:])
-        third = c[y, x] != c[y, x + 2]
-        y, x = y[third], x[third]
-        if not len(y):
-            continue
-        a, m, b = (p[y, x + k].astype(np.float64) for k in range(3))
-        span = b - a
-        share = ((m - a) * span).sum(1) / (span * span).sum(1)
-        off = np.abs(a + share[:, None] * span - m).max(1)
-        mixed += int(((off <= 2) & (share > 0) & (share < 1)).sum())
-    return mixed, edges
 
 
 def _decide(

@@ -36,7 +36,9 @@ def parse(text: str | bytes, *, where: str | Path = "") -> ElementTree.Element:
     try:
         return ElementTree.fromstring(data, ElementTree.XMLParser(encoding=encoding))
     except (ElementTree.ParseError, LookupError, ValueError) as e:
-        raise FormatError(f"is no well-formed XML: {e}", where=where, rule="xml-syntax") from e
+        raise FormatError(
+            f"is no well-formed XML: {e}", where=where, fix="mend or remove the XML", rule="xml-syntax"
+        ) from e
 
 
 def _vet(data: bytes, encoding: str | None, *, where: str | Path, final: bool) -> None:
@@ -55,4 +57,6 @@ def _vet(data: bytes, encoding: str | None, *, where: str | Path, final: bool) -
     except (expat.ExpatError, LookupError, ValueError) as e:
         if isinstance(e, FormatError):
             raise
-        raise FormatError(f"is no well-formed XML: {e}", where=where, rule="xml-syntax") from e
+        raise FormatError(
+            f"is no well-formed XML: {e}", where=where, fix="mend or remove the XML", rule="xml-syntax"
+        ) from e

@@ -33,7 +33,10 @@ def problems(folder: Path) -> Iterator[CorpuscleError]:
     steps, shape = factors(image.space, image.shape), image.shape
     if len(image.levels) != len(steps):
         yield FormatError(
-            f"{len(image.levels)} coarser levels instead of {len(steps)}", where=folder, rule="level-missing"
+            f"{len(image.levels)} coarser levels instead of {len(steps)}",
+            where=folder,
+            fix="write the image again",
+            rule="level-missing",
         )
     below: Image | None = None
     for k in range(1 + len(image.levels)):
@@ -41,7 +44,12 @@ def problems(folder: Path) -> Iterator[CorpuscleError]:
         if step is not None:
             shape = tuple(-(-n // f) for n, f in zip(shape, step, strict=True))
         if step is not None and level.shape != shape:
-            yield FormatError(f"level {k} is {level.shape}, not {shape}", where=folder, rule="level-shape")
+            yield FormatError(
+                f"level {k} is {level.shape}, not {shape}",
+                where=folder,
+                fix="write the image again",
+                rule="level-shape",
+            )
             return
         damaged = False
         for fault in _damage(level):

@@ -31,9 +31,11 @@ def length(path: Path) -> int:
     try:
         found = os.stat(path)
     except (OSError, ValueError) as e:
-        raise FormatError(f"cannot be read: {e}", where=path, rule="file-unreadable") from e
+        absent = isinstance(e, FileNotFoundError)
+        fix = "check the name" if absent else "check its rights"
+        raise FormatError(f"cannot be read: {e}", where=path, fix=fix, rule="file-unreadable", asked=absent) from e
     if not stat.S_ISREG(found.st_mode):
-        raise FormatError("is not a file", where=path, rule="file-unreadable")
+        raise FormatError("is not a file", where=path, fix="name a file", rule="file-unreadable", asked=True)
     return found.st_size
 
 
@@ -41,7 +43,9 @@ def whole(path: Path, *, limit: int = LIMIT) -> bytes:
     """All bytes of a file of at most `limit` bytes; FormatError where it is larger or cannot be read."""
     size = length(path)
     if size > limit:
-        raise FormatError(f"{size} bytes, of which at most {limit} are taken", where=path, rule="file-large")
+        raise FormatError(
+            f"{size} bytes, of which at most {limit} are taken", where=path, fix="cut it in pieces", rule="file-large"
+        )
     return part(path, 0, size)
 
 
@@ -52,7 +56,7 @@ def part(path: Path, start: int, size: int) -> bytes:
             file.seek(start)
             return file.read(size)
     except (OSError, ValueError) as e:
-        raise FormatError(f"cannot be read: {e}", where=path, rule="file-unreadable") from e
+        raise FormatError(f"cannot be read: {e}", where=path, fix="check its rights", rule="file-unreadable") from e
 
 
 @contextmanager
@@ -62,12 +66,16 @@ def aside(path: Path) -> Iterator[Path]:
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as e:
-        raise StoreError(f"nothing can be written here: {e.strerror}", where=path, rule="store-write") from e
+        raise StoreError(
+            f"nothing can be written here: {e.strerror}", where=path, fix="check the folder", rule="store-write"
+        ) from e
     try:
         yield temporary
         os.replace(temporary, path)
     except OSError as e:
-        raise StoreError(f"could not be written: {e}", where=path, rule="store-write") from e
+        raise StoreError(
+            f"could not be written: {e}", where=path, fix="check space and rights", rule="store-write"
+        ) from e
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)

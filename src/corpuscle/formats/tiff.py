@@ -68,7 +68,12 @@ def write(layer: Layer, path: Path) -> tuple[Loss, ...]:
     image = image_of(layer, format=NAME, path=path)
     axes = "".join(image.space.axes)
     if axes[-2:] != "yx" or not set(axes) <= set("tczyx") or 0 in image.shape:
-        raise FormatError(f"OME-TIFF holds t, c, z before yx, not {image!r}", where=path, rule="tiff-axes")
+        raise FormatError(
+            f"OME-TIFF holds t, c, z before yx, not {image!r}",
+            where=path,
+            fix="write it again with axes named, y and x last",
+            rule="tiff-axes",
+        )
     dtype = _stored(image, path)
     single = all(n == 1 for n in image.shape[:-2])
     pixels: Any = image.read().astype(dtype, copy=False) if single else _planes(image, dtype)
@@ -95,12 +100,22 @@ def _stored(image: Image, path: Path) -> np.dtype[Any]:
         tops = [(int(p.min()), int(p.max())) for p in _planes(image, dtype)]
         low, high = min(a for a, _ in tops), max(b for _, b in tops)
         if low < 0 or high >= 1 << 32:
-            raise FormatError(f"labels from {low} to {high}", where=path, rule="tiff-dtype")
+            raise FormatError(
+                f"labels from {low} to {high}",
+                where=path,
+                fix="convert to whole numbers or floats first",
+                rule="tiff-dtype",
+            )
         return np.dtype("u1" if dtype == np.uint8 else "u2" if high < 1 << 16 else "u4")
     if dtype == np.bool_:
         return np.dtype("u1")
     if dtype.str[1:] not in _STORED:
-        raise FormatError(f"OME-TIFF has no pixels of {dtype}", where=path, rule="tiff-dtype")
+        raise FormatError(
+            f"OME-TIFF has no pixels of {dtype}",
+            where=path,
+            fix="convert to whole numbers or floats first",
+            rule="tiff-dtype",
+        )
     return dtype
 
 
@@ -121,7 +136,9 @@ def _images(path: Path) -> tuple[list[tuple[str, Image]], dict[str, Fact]]:
             tiffmeta.vetted(file, path)
         found = list(file.series)
         if not found:
-            raise FormatError("holds no image", where=path, rule="tiff-corrupt")
+            raise FormatError(
+                "holds no image", where=path, fix="copy the file again, or export it again", rule="tiff-corrupt"
+            )
         _complete(file, found, path)
         plain = [str(s.name or "").strip() for s in found]
         for i, series in enumerate(found):
@@ -181,14 +198,24 @@ def _placed(axes: str, array: Lazy, told: Told, path: Path) -> tuple[Space, Lazy
             if not isinstance(labels_of, str | None):
                 raise TypeError("labels are of a layer that has a name")
         except (TypeError, ValueError) as e:
-            raise FormatError(f"its annotation makes no sense: {e}", where=path, rule="tiff-ome") from e
+            raise FormatError(
+                f"its annotation makes no sense: {e}",
+                where=path,
+                fix="export it again, with sound OME-XML",
+                rule="tiff-ome",
+            ) from e
     scale = tuple(told.scale.get(a) for a in names)
     try:
         space = Space(names, scale=scale, origin=origin)
         n = array.shape[names.index("c")] if "c" in names else 0
         return space, array, channels if len(channels) == n else (), labels_of
     except SpaceError as e:
-        raise FormatError(f"its axes make no image: {e.message}", where=path, rule="tiff-axes") from e
+        raise FormatError(
+            f"its axes make no image: {e.message}",
+            where=path,
+            fix="write it again with axes named, y and x last",
+            rule="tiff-axes",
+        ) from e
 
 
 def _reshaped(array: Lazy, shape: tuple[int, ...]) -> Lazy:
@@ -207,10 +234,20 @@ def _level(series: Any, number: int, k: int, path: Path) -> tuple[str, Lazy]:
     shape, letters = tuple(int(n) for n in level.shape), str(level.axes)
     dtype = np.dtype(level.dtype)
     if dtype.kind not in "biufc" or len(shape) != len(letters) or not shape or min(shape) < 1:
-        raise FormatError(f"a series of {dtype} in {letters} {shape}", where=path, rule="tiff-axes")
+        raise FormatError(
+            f"a series of {dtype} in {letters} {shape}",
+            where=path,
+            fix="write it again with axes named, y and x last",
+            rule="tiff-axes",
+        )
     if any(page is None for page in level.pages):
         gone = sum(page is None for page in level.pages)
-        raise FormatError(f"{gone} of its planes are in files that are not here", where=path, rule="tiff-missing")
+        raise FormatError(
+            f"{gone} of its planes are in files that are not here",
+            where=path,
+            fix="bring the files it was exported with",
+            rule="tiff-missing",
+        )
     # Samples last become a c before y and x, and with c elsewhere too they are one too many.
     last = letters.endswith("YXS")
     moved = letters[:-3] + "SYX" if last else letters
@@ -218,7 +255,12 @@ def _level(series: Any, number: int, k: int, path: Path) -> tuple[str, Lazy]:
     page = level.pages[0]
     inner = 3 if last else 2
     if not axes.endswith("yx") or (last and lengths[-3] != shape[-1]):
-        raise FormatError(f"axes {letters} do not end in those of a plane", where=path, rule="tiff-axes")
+        raise FormatError(
+            f"axes {letters} do not end in those of a plane",
+            where=path,
+            fix="write it again with axes named, y and x last",
+            rule="tiff-axes",
+        )
     native = dtype.newbyteorder("=")
     if level.dataoffset is not None and not level.is_multifile:
         end = level.dataoffset + math.prod(shape) * dtype.itemsize
@@ -271,5 +313,10 @@ def _lettered(letters: str, shape: tuple[int, ...], path: Path) -> tuple[str, tu
             continue
         axes, lengths = axes + low, [*lengths, n]
     if len(set(axes)) != len(axes) or "y" not in axes or "x" not in axes:
-        raise FormatError(f"axes {letters} of {shape} make no image", where=path, rule="tiff-axes")
+        raise FormatError(
+            f"axes {letters} of {shape} make no image",
+            where=path,
+            fix="write it again with axes named, y and x last",
+            rule="tiff-axes",
+        )
     return axes, tuple(lengths)

@@ -59,19 +59,34 @@ def vetted(file: Any, path: Path) -> Element:
         if kind == "Pixels":
             planes = math.prod(_count(element, f"Size{a}", path) for a in "TCZ")
             if planes > _PLANES:
-                raise FormatError(f"OME-XML tells of {planes} planes", where=path, rule="tiff-ome")
+                raise FormatError(
+                    f"OME-XML tells of {planes} planes",
+                    where=path,
+                    fix="export it again, with sound OME-XML",
+                    rule="tiff-ome",
+                )
         elif kind == "TiffData":
             for key in ("IFD", "NumPlanes", "PlaneCount", "FirstT", "FirstC", "FirstZ"):
                 _count(element, key, path)
         elif kind == "UUID":
             name = element.get("FileName", "")
             if name and (Path(name).name != name or "\\" in name or name in (".", "..")):
-                raise FormatError(f"OME-XML leads to {name!r}, outside its folder", where=path, rule="tiff-outside")
+                raise FormatError(
+                    f"OME-XML leads to {name!r}, outside its folder",
+                    where=path,
+                    fix="put all its files in one folder and export again",
+                    rule="tiff-outside",
+                )
         elif kind.startswith("Along"):
             span, step = _number(element.get("End")), _number(element.get("Step", "1"))
             first = _number(element.get("Start"))
             if None not in (span, first) and (not step or (span or 0) - (first or 0) > _PLANES * abs(step)):
-                raise FormatError("OME-XML tells of an endless axis", where=path, rule="tiff-ome")
+                raise FormatError(
+                    "OME-XML tells of an endless axis",
+                    where=path,
+                    fix="export it again, with sound OME-XML",
+                    rule="tiff-ome",
+                )
     return root
 
 
@@ -188,7 +203,12 @@ def _number(value: object) -> float | None:
 def _count(element: Element, key: str, path: Path) -> int:
     text = element.get(key, "1")
     if not text.isdecimal() or len(text) > 9:
-        raise FormatError(f"OME-XML says {key} is {text[:40]!r}", where=path, rule="tiff-ome")
+        raise FormatError(
+            f"OME-XML says {key} is {text[:40]!r}",
+            where=path,
+            fix="export it again, with sound OME-XML",
+            rule="tiff-ome",
+        )
     return int(text)
 
 

@@ -79,7 +79,12 @@ def opened(path: Path) -> Iterator[Any]:
     except FormatError:
         raise
     except BROKEN as e:
-        raise FormatError(f"cannot be read as TIFF: {_first(e)}", where=path, rule="tiff-corrupt") from e
+        raise FormatError(
+            f"cannot be read as TIFF: {_first(e)}",
+            where=path,
+            fix="copy the file again, or export it again",
+            rule="tiff-corrupt",
+        ) from e
 
 
 def ome_fault(file: Any) -> str:
@@ -153,6 +158,7 @@ class Page:
                     raise FormatError(
                         f"the page at byte {self.offset} has shape {stored}, unlike the first, {self.shape}",
                         where=self.path,
+                        fix="copy the file again, or export it again",
                         rule="tiff-corrupt",
                     )
                 if box is None or page.planarconfig == 2 or page.imagedepth > 1 or len(page.shape) > 3:
@@ -162,7 +168,10 @@ class Page:
             raise
         except BROKEN as e:
             raise FormatError(
-                f"the page at byte {self.offset} cannot be decoded: {_first(e)}", where=self.path, rule="tiff-corrupt"
+                f"the page at byte {self.offset} cannot be decoded: {_first(e)}",
+                where=self.path,
+                fix="copy the file again, or export it again",
+                rule="tiff-corrupt",
             ) from e
 
 
@@ -177,7 +186,12 @@ def mapped(path: str, shape: tuple[int, ...], dtype: str, start: int, last: bool
     try:
         return _first_axis(np.memmap(path, np.dtype(dtype), "r", start, shape), last)
     except (OSError, ValueError) as e:
-        raise FormatError(f"has changed since it was opened: {e}", where=path, rule="file-changed") from e
+        raise FormatError(
+            f"has changed since it was opened: {e}",
+            where=path,
+            fix="leave the file alone while it is read, and run again",
+            rule="file-changed",
+        ) from e
 
 
 def series(path: str, number: int, level: int, last: bool, index: int) -> NDArray[Any]:
@@ -235,6 +249,7 @@ def _text(value: object, path: Path) -> None:
         raise FormatError(
             "holds XML that declares a document type, through which a few bytes can grow to gigabytes",
             where=path,
+            fix="remove the <!DOCTYPE ...> if you trust the file",
             rule="xml-entities",
         )
 
@@ -246,12 +261,15 @@ def _chain(path: Path) -> None:
     version = struct.unpack_from(f"{order}H", start, 2)[0] if start[:2] in (b"II", b"MM") and len(start) >= 8 else 0
     if version not in (42, 43):
         raise FormatError(
-            f"begins with {start[:4].hex(' ') or 'nothing'}, not as a TIFF", where=path, rule="tiff-magic"
+            f"begins with {start[:4].hex(' ') or 'nothing'}, not as a TIFF",
+            where=path,
+            fix="export it again as TIFF",
+            rule="tiff-magic",
         )
     big = version == 43
     counts, entry, pointer = ("Q", 20, "Q") if big else ("H", 12, "I")
     if big and len(start) < 16:
-        raise FormatError("ends within its header", where=path, rule="tiff-truncated")
+        raise FormatError("ends within its header", where=path, fix="copy the file again", rule="tiff-truncated")
     at = struct.unpack_from(f"{order}{pointer}", start, 8 if big else 4)[0]
     seen = set[int]()
     width, last = struct.calcsize(counts), struct.calcsize(pointer)
@@ -259,7 +277,9 @@ def _chain(path: Path) -> None:
         with open(path, "rb") as file:
             while at:
                 if at in seen or len(seen) > PAGES:
-                    raise FormatError(f"its pages run in a circle at byte {at}", where=path, rule="tiff-header")
+                    raise FormatError(
+                        f"its pages run in a circle at byte {at}", where=path, fix="export it again", rule="tiff-header"
+                    )
                 seen.add(at)
                 file.seek(min(at, size))
                 data = file.read(width)
@@ -274,9 +294,11 @@ def _chain(path: Path) -> None:
                 _values(table, size, path)
                 at = struct.unpack(f"{order}{pointer}", file.read(last))[0]
     except OSError as e:
-        raise FormatError(f"cannot be read: {e}", where=path, rule="file-unreadable") from e
+        raise FormatError(
+            f"cannot be read: {e}", where=path, fix="check the name and its rights", rule="file-unreadable"
+        ) from e
     if not seen:
-        raise FormatError("has no page", where=path, rule="tiff-truncated")
+        raise FormatError("has no page", where=path, fix="copy the file again", rule="tiff-truncated")
 
 
 def _values(table: NDArray[Any], size: int, path: Path) -> None:

@@ -33,5 +33,9 @@ def factor(unit: object, *, time: bool = False) -> float | None:
         return None
     known = _TIMES if time else _LENGTHS
     if not isinstance(unit, str) or unit not in known:
-        raise FormatError(f"{str(unit)[:80]!r} is no unit of {'time' if time else 'length'}", rule="unit-unknown")
+        raise FormatError(
+            f"{str(unit)[:80]!r} is no unit of {'time' if time else 'length'}",
+            fix="use an SI name, like micrometer or second",
+            rule="unit-unknown",
+        )
     return known[unit]

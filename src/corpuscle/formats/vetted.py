@@ -16,12 +16,21 @@ def load(path: Path) -> Any:
     """What a JSON file holds; a FormatError where it is absent, larger than 64 MB, torn or not JSON."""
     try:
         if path.stat().st_size > JSON_LIMIT:
-            raise FormatError(f"metadata of more than {JSON_LIMIT >> 20} MB", where=path, rule="json-large")
+            raise FormatError(
+                f"metadata of more than {JSON_LIMIT >> 20} MB",
+                where=path,
+                fix="write the image again",
+                rule="json-large",
+            )
         return json.loads(path.read_bytes())
     except OSError as e:
-        raise FormatError(f"cannot be read: {e.strerror or e}", where=path, rule="json-missing") from e
+        raise FormatError(
+            f"cannot be read: {e.strerror or e}", where=path, fix="copy the folder again", rule="json-missing"
+        ) from e
     except (ValueError, RecursionError) as e:
-        raise FormatError(f"is not JSON: {str(e)[:200]}", where=path, rule="json-torn") from e
+        raise FormatError(
+            f"is not JSON: {str(e)[:200]}", where=path, fix="copy the file again", rule="json-torn"
+        ) from e
 
 
 def mapping(value: object, what: str, where: str | Path) -> dict[str, Any]:
@@ -66,7 +75,9 @@ def inner_path(value: object, where: str | Path) -> str:
     path = text(value, "a path", where)
     parts = path.split("/")
     if path != path.strip() or any(p in ("", ".", "..") for p in parts) or "\\" in path or "\0" in path:
-        raise FormatError(f"path {path!r} leads outside its group", where=where, rule="path-outside")
+        raise FormatError(
+            f"path {path!r} leads outside its group", where=where, fix="name paths below the group", rule="path-outside"
+        )
     return path
 
 
@@ -78,4 +89,9 @@ def is_number(value: object) -> bool:
 def refused(value: object, what: str, wanted: str, where: str | Path) -> FormatError:
     """The error for a part that is not what it must be."""
     found = "missing" if value is None else str(value)[:80]
-    return FormatError(f"{what} is {found}, not {wanted}", where=where, rule="metadata")
+    return FormatError(
+        f"{what} is {found}, not {wanted}",
+        where=where,
+        fix="mend the metadata, or write the image again",
+        rule="metadata",
+    )

@@ -47,7 +47,11 @@ def labelmap(text: str) -> Mapping[str, int]:
             continue
         parts = rest.split(":")[0].split(",")
         if len(parts) != 3 or not all(p.strip().isdecimal() and int(p) < 256 for p in parts):
-            raise FormatError(f"a line of a label map names no colour: {line[:80]!r}", rule="rgbmask-labelmap")
+            raise FormatError(
+                f"a line of a label map names no colour: {line[:80]!r}",
+                fix="write name:r,g,b:: in each line",
+                rule="rgbmask-labelmap",
+            )
         r, g, b = map(int, parts)
         codes[name] = r << 16 | g << 8 | b
     return codes

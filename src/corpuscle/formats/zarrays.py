@@ -17,7 +17,7 @@ from corpuscle.errors import FormatError, PlanError, StoreError
 from corpuscle.formats import vetted
 
 CHUNK_LIMIT = 1 << 30
-CACHE_BYTES = 128 << 20
+CACHE_BYTES = 16 << 20
 _TYPES = (
     "bool",
     "int8",
@@ -69,7 +69,12 @@ class ZarrArray:
             )
         out = _read(self.path, where)
         if out.dtype != self.dtype or out.ndim != len(where):
-            raise StoreError(f"holds {out.dtype}, not {self.dtype} any more", where=self.path, rule="zarr-changed")
+            raise StoreError(
+                f"holds {out.dtype}, not {self.dtype} any more",
+                where=self.path,
+                fix="leave the array alone while it is read",
+                rule="zarr-changed",
+            )
         return out.reshape([n for i, n in enumerate(out.shape) if i not in drop])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -172,7 +177,7 @@ def _handle(path: str) -> Any:
         except OSError:
             continue
         return _opened(path, name, stat.st_mtime_ns, stat.st_ino)
-    raise StoreError("the array is gone", where=path, rule="zarr-missing")
+    raise StoreError("the array is gone", where=path, fix="copy the folder again", rule="zarr-missing")
 
 
 @lru_cache(maxsize=64)
@@ -242,4 +247,4 @@ def _short(e: Exception) -> str:
 
 
 def _bad(message: str, folder: Path, rule: str) -> NoReturn:
-    raise FormatError(message, where=folder, rule=rule)
+    raise FormatError(message, where=folder, fix="mend the metadata, or write the image again", rule=rule)

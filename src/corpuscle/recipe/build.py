@@ -65,6 +65,7 @@ def build(
         made = run(recipe.steps, shelf, conditions)
         for failure in made.failures:
             tell(failure)
+        conditions.engine.rest()
         complete(root, recipe.name, study, recipe.splits(raw))
         Staging(layout.staging).sweep()
     return receipt + made

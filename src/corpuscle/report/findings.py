@@ -12,7 +12,7 @@ from corpuscle.core import truth_of
 from corpuscle.corpus.audit import SEVERITIES, Leak
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.report.gallery import counts
-from corpuscle.report.headline import boards, cell, different, headline, published
+from corpuscle.report.headline import boards, cell, chosen, different, headline, published
 from corpuscle.report.survey import Survey
 
 LISTED = 20
@@ -29,10 +29,14 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best guess at a task: its score in each split of `Overview.splits`, '' where it has none."""
+    """The best guess at a task, as it was chosen in the split `among`.
+
+    `cells` has its score in each split of `Overview.splits`, '' where it has none.
+    """
 
     task: str
     guess: str
+    among: str
     of: int
     score: str
     cells: tuple[str, ...]
@@ -70,12 +74,12 @@ def overview(corpus: Corpus, looked: Survey, run: Run) -> Overview:
 
 
 def _best(task: str, shown: Mapping[str, list[Row]], splits: Sequence[str]) -> Best:
-    first = next(iter(shown.values()))
+    guess, among = chosen(shown)
+    first = shown[among]
     head = headline(first)
-    guess = head.places[0][1].guess
     own = {s: r for s, rows in shown.items() for r in rows if r.guess == guess}
     cells = tuple(cell(own[s].score(head.by)) if s in own else "" for s in splits)
-    return Best(task, guess, len(first), dict(head.columns).get(head.by, head.by), cells)
+    return Best(task, guess, among, len(first), dict(head.columns).get(head.by, head.by), cells)
 
 
 def warnings(corpus: Corpus, run: Run, leaks: Mapping[str, Sequence[Leak]]) -> list[str]:

@@ -41,11 +41,12 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A drawing with what stands above it and what it is drawn from."""
+    """A drawing with what stands above it, what it is drawn from, and what it counts."""
 
     title: str
     svg: str
     source: str
+    what: str = ""
 
 
 def counts(run: Run, looked: Survey | None = None) -> dict[str, int]:
@@ -90,14 +91,16 @@ def plates(corpus: Corpus, looked: Survey, run: Run) -> list[Plot]:
     what = "objects" if objects else "fields"
     size = plots.plate_size(w for wells in looked.wells.values() for w in wells)
     return [
-        Plot(name, plots.plate(name, wells, what=what, most=most, size=size), _source(what, wells))
+        Plot(name, plots.plate(name, wells, what=what, most=most, size=size), _source(what, wells), what)
         for name, wells in maps.items()
     ]
 
 
 def _source(what: str, wells: Mapping[str, tuple[float | None, str]]) -> str:
     known = [v for v, _ in wells.values() if v is not None]
-    return f"{sum(known):g} {what} in {len(known)} well{'s' * (len(known) != 1)}"
+    bare = len(wells) - len(known)
+    told = f"{sum(known):,.0f} {what} in {len(known)} well{'s' * (len(known) != 1)}"
+    return told + (f"; {bare} more imaged, with nothing counted" if bare else "")
 
 
 def spread(looked: Survey, run: Run) -> list[Plot]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from corpuscle.bench.board import Row, rank
 from corpuscle.bench.bootstrap import Score
+from corpuscle.errors import SettingsError
 
 SHOWN = (
     ("f1@.50", "F1 at IoU 0.5"),
@@ -28,6 +29,9 @@ SHOWN = (
 
 RANKED = ("mean_f1", "pixel_dice", "boundary_f@2px")
 """What guesses are ranked by, where a row has it; else by the first score shown."""
+
+CHOOSING = ("dev", "val", "valid", "validation", "train", "training")
+"""The parts of a split in which a guess may be chosen, the best for it first."""
 
 COUNTS = ("n_truth", "n_guess", "n_images", "n_empty", "n_identical", "splits", "merges")
 MOST = 6
@@ -68,6 +72,18 @@ def boards(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     for row in rows:
         out.setdefault((row.task, row.split), []).append(row)
     return out
+
+
+def chosen(by_split: Mapping[str, Sequence[Row]]) -> tuple[str, str]:
+    """The guess that stands first, and the split in which it does: one to choose in, and not to be tested in.
+
+    That is the dev part of the first split which has one, else its training part, else all records.
+    """
+    for wanted in (*CHOOSING, ""):
+        for split, rows in by_split.items():
+            if split.rpartition("/")[2] == wanted or not wanted:
+                return headline(rows).places[0][1].guess, split
+    raise SettingsError("no guess was scored", fix="build guesses, or bring annotations", rule="bench-nothing")
 
 
 def audited(split: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -88,5 +89,6 @@ def _pages() -> Environment:
     )
     # Only what this package draws is let through unescaped: its plots, its style, its script.
     pages.filters["drawn"] = markupsafe.Markup
+    pages.filters["broken"] = lambda name: markupsafe.Markup(re.sub("([_-])", r"\1<wbr>", str(markupsafe.escape(name))))
     pages.globals["source"] = lambda name: markupsafe.Markup(texts[name])
     return pages

@@ -35,6 +35,8 @@ from corpuscle.report.survey import Brightness
 SIZES = (("<25px", "< 25"), ("25-100px", "25 to 100"), ("100-1000px", "100 to 1000"), ("1000-2100px", "1000 to 2100"),
          (">=2100px", "2100 and more"))  # fmt: skip
 LIGHT, DARK = (0xE8, 0xF1, 0xF8), (0x0B, 0x3C, 0x6F)
+BARE = "#eceff2"
+"""A well that was imaged, and of which nothing is counted."""
 PLATES = ((8, 12), (16, 24), (32, 48))
 
 
@@ -156,9 +158,10 @@ def _legend(entries: Sequence[tuple[str, str]], x: float, y: float) -> list[str]
 
 
 def histogram(values: NDArray[np.float64], *, name: str, what: str, marks: Sequence[tuple[float, str]] = ()) -> str:
-    """How many values lie where; `marks` are named places along the axis."""
+    """How many values lie where; `marks` are named places along the axis, their names in a row of their own above."""
     kept = values[np.isfinite(values)]
-    width, height, left, top = 620.0, 250.0, 44.0, 30.0
+    above_it = 18.0 if marks else 0.0
+    width, height, left, top = 620.0, 250.0 + above_it, 44.0, 30.0 + above_it
     hi = float(np.quantile(kept, 0.995)) if len(kept) else 1.0
     lo = min(0.0, float(kept.min(initial=0.0)))
     steps = ticks(lo, max(hi, lo + 1), most=int(min(44, max(16, math.sqrt(len(kept)) * 1.5))))
@@ -182,8 +185,12 @@ def histogram(values: NDArray[np.float64], *, name: str, what: str, marks: Seque
             shapes.append(rect(x(a) + 0.5, y(n), x(b) - x(a) - 1, y(0) - y(n), fill=COLOURS[0], title=told))
     shapes += bottom_axis(x, y.start, top=top, name=name, marks=ticks(x.lo, x.hi, most=9), grid=False)
     for value, label in marks:
-        shapes.append(line(x(value), top - 6, x(value), y.start, colour=INK, width=1.2, title=label))
-        shapes.append(text(x(value) + 5, top - 2, label, size=11))
+        at = x(min(max(value, x.lo), x.hi))
+        # The line keeps clear of the name of the axis, which stands in the row below.
+        clear = at > left + WIDE * len(what)
+        shapes.append(line(at, 14 if clear else top - 6, at, y.start, colour=INK, width=1.2, title=label))
+        near = at + 5 + WIDE * len(label) < width
+        shapes.append(text(at + (5 if near else -5), 12, label, size=11, anchor="start" if near else "end"))
     return figure(width, height, shapes, label=f"histogram: {what} by {name}, {len(kept)} in all")
 
 
@@ -241,9 +248,11 @@ def plate(
                 shapes.append(rect(x + 1, y + 1, cell - 2, cell - 2, fill="#ffffff", edge=GRID, r=3))
                 continue
             value, told = wells[at[r, c]]
-            fill = "#ffffff" if value is None else _shade(value / most if most else 0)
+            fill = BARE if value is None else _shade(value / most if most else 0)
             shapes.append(rect(x + 1, y + 1, cell - 2, cell - 2, fill=fill, edge="#8b98a5", r=3, title=told))
-            if value is not None:
+            if value is None:
+                shapes.append(text(x + cell / 2, y + cell / 2 + 4, "–", anchor="middle", colour=QUIET))
+            else:
                 pale = value > most * 0.5
                 small = 9 if columns > 12 else 11
                 shapes.append(text(x + cell / 2, y + cell / 2 + 4, number(value), anchor="middle", size=small,

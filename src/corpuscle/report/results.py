@@ -11,7 +11,7 @@ from corpuscle.bench.run import Run
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.report import overlays, plots, worst
 from corpuscle.report.gallery import Plot
-from corpuscle.report.headline import Headline, audited, boards, different, headline, published
+from corpuscle.report.headline import Headline, audited, boards, chosen, different, headline, published
 from corpuscle.report.overlays import Overlay
 
 ALL = "all"
@@ -22,13 +22,18 @@ RECORDS = 500
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One leaderboard as a table."""
+    """One leaderboard as a table; `top` has the highest figure of each column, where guesses differ in it."""
 
     split: str
     head: Headline
     n_records: int
     n_groups: int
     note: str
+    top: Mapping[str, str]
+
+    def bold(self, row: Row, metric: str) -> bool:
+        """Whether no guess at all these records has a higher score, to the digits that are shown."""
+        return row.n_records == self.n_records and f"{row.score(metric).value:.3f}" == self.top.get(metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,11 @@ class RecordRow:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All of it; `best` is the guess whose pictures are shown."""
+    """All of it; `best` is the guess whose pictures are shown, chosen in the split `among`."""
 
     tasks: tuple[TaskResult, ...]
     best: str | None
+    among: str
     colours: Mapping[str, str]
     pictures: tuple[Overlay, ...]
     faults: tuple[tuple[worst.Kind, str, tuple[Overlay, ...]], ...]
@@ -77,14 +83,16 @@ def results(corpus: Corpus, run: Run) -> Results:
     colour = plots.colours(order)
     found = tuple(_task(task, {s: rows for (t, s), rows in by.items() if t == task}, colour) for task in _tasks(run))
     objects = _objects_task(run)
-    best = _best(by, objects)
+    best, among = chosen({s: rows for (t, s), rows in by.items() if t == objects}) if objects else (None, "")
     scores = run.records.get((objects, best), {}) if objects and best else {}
     pictures = overlays.whole(corpus, _examples(scores), best) if best and scores else []
     faults = overlays.crops(corpus, scores, best) if best and scores else {}
-    columns, records = _records(corpus, run, objects, order)
+    # The table of records is sorted by the guess whose pictures are shown, which need not be first on every board.
+    columns, records = _records(corpus, run, objects, sorted(order, key=lambda g: g != best))
     return Results(
         found,
         best,
+        among,
         colour,
         tuple(pictures),
         tuple((kind, worst.KINDS[kind], tuple(some)) for kind, some in faults.items()),
@@ -110,11 +118,6 @@ def _order(by: Mapping[tuple[str, str], Sequence[Row]]) -> list[str]:
     for rows in by.values():
         order |= dict.fromkeys(r.guess for _, r in headline(rows).places)
     return list(order)
-
-
-def _best(by: Mapping[tuple[str, str], Sequence[Row]], task: str | None) -> str | None:
-    rows = next((rows for (t, _), rows in by.items() if t == task), None)
-    return headline(rows).places[0][1].guess if rows else None
 
 
 def _task(task: str, by_split: Mapping[str, list[Row]], colour: Mapping[str, str]) -> TaskResult:
@@ -147,7 +150,17 @@ def _board(split: str, rows: Sequence[Row]) -> Board:
     head = headline(rows)
     first = head.places[0][1]
     score = first.score(head.by)
-    return Board(split, head, first.n_records, score.n_groups, score.note)
+    return Board(split, head, first.n_records, score.n_groups, score.note, _top(head))
+
+
+def _top(head: Headline) -> dict[str, str]:
+    placed = [row for place, row in head.places if place]
+    top = {}
+    for metric, _ in head.columns:
+        told = [f"{v:.3f}" for row in placed if not math.isnan(v := row.score(metric).value)]
+        if len(set(told)) > 1:
+            top[metric] = max(told, key=float)
+    return top
 
 
 def _plots(shown: Mapping[str, list[Row]], colour: Mapping[str, str]) -> list[Plot]:

@@ -85,7 +85,8 @@ def write(raw: Path, *, size: str = "small", seed: int = 0) -> None:
     """Write a world's raw files: a folder per plate, with the truth of annotated fields.
 
     Beside them lie `split.json`, `study.json` and `README.txt`. The same size and seed give the same bytes.
-    Raises SettingsError, before anything is written, when the folder holds files that are none of this world's.
+    Raises SettingsError, before anything is written, where `raw` is a file or lies under one, or when the folder holds
+    files that are none of this world's.
     """
     sites = plan(size, seed=seed)
     raw = Path(raw)
@@ -190,6 +191,8 @@ def _turned(pixels: Light, k: int) -> Light:
 
 def _refuse_strangers(raw: Path, sites: tuple[Site, ...]) -> None:
     """Two worlds in one folder would be taken for one plate."""
+    if (there := next((p for p in (raw, *raw.parents) if p.exists()), None)) is not None and not there.is_dir():
+        raise SettingsError("that is a file", where=there, fix="name a folder", rule="world-folder")
     ends = ("d0.C01", "d1.C01", "o1.C01", "d0_objects.png")
     ours = {f"{site.name}{end}" for site in sites for end in ends} | {"split.json", "study.json", "README.txt"}
     for path in raw.rglob("*") if raw.is_dir() else ():

@@ -60,6 +60,10 @@ class Local:
             return
         yield from self._pooled(work, _chain(head, feed))
 
+    def rest(self) -> None:
+        """End the processes, which hold memory while they wait; the next need starts new ones."""
+        self._drop()
+
     def _pooled(self, work: Callable[[U], Any], feed: Iterator[U]) -> Iterator[Outcome[U]]:
         flying: dict[Future[Outcome[U]], U] = {}
         suspects: list[U] = []

@@ -29,6 +29,10 @@ class Engine(Protocol):
         """One outcome per unit, as they finish; units are drawn only as there is room for them."""
         ...
 
+    def rest(self) -> None:
+        """Give back what an idle engine holds; it works again when it is asked to."""
+        ...
+
 
 def attempt(work: Callable[[U], Any], unit: U, *, tries: int = 2) -> Outcome[U]:
     """Carry one unit out; an error becomes part of the outcome.
