@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from geff_spec import GeffMetadata
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -96,10 +96,7 @@ def conforms(path: Path) -> None:
     for axis in meta["axes"]:
         assert f"{axis['name']}/missing" not in root["nodes/props"]  # type: ignore[operator]
         assert root[f"nodes/props/{axis['name']}/values"].ndim == 1  # type: ignore[union-attr]
-    if importlib.util.find_spec("geff_spec"):
-        from geff_spec import GeffMetadata  # type: ignore[import-not-found]
-
-        GeffMetadata.model_validate(meta)
+    GeffMetadata.model_validate(meta)
 
 
 def graph() -> Graph:

@@ -32,7 +32,15 @@ PLATE = (".c01", ".dib")
 PICTURES = (".png", ".tif", ".tiff", ".npy")
 STAIN = "d0"  # the channel that shows nuclei, unless --set says another
 # Chosen on the published training images alone: see benchmarks/classical.md. Lengths in estimated diameters.
-LOCAL: Mapping[str, Any] = {"outline": 0.48, "contrast": 0.5, "edge": 3.0, "neck": 0.85, "gap": 0.05, "reach": 0.2, "least": 0.1}
+LOCAL: Mapping[str, Any] = {
+    "outline": 0.48,
+    "contrast": 0.5,
+    "edge": 3.0,
+    "neck": 0.85,
+    "gap": 0.05,
+    "reach": 0.2,
+    "least": 0.1,
+}
 CAMERA = re.compile(r"[do][0-9]+")
 WATCHED = (".xml", ".pkl", ".pickle")  # never read, but refused aloud where they are traps
 

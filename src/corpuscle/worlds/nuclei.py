@@ -25,6 +25,9 @@ _CAMERA = Camera(gain=1.2)
 _STUDY = {
     "title": "A simulated plate of stained nuclei",
     "description": "Computed images of cell nuclei as an automated microscope would take them, with their truth.",
+    "organisms": [],
+    "stains": [],
+    "modality": "simulated widefield fluorescence microscopy",
     "licences": {part: {"spdx": "CC0-1.0", "source": "simulated"} for part in ("images", "annotations")},
 }
 _README = """Simulated: every image in this folder was computed, none was taken.
