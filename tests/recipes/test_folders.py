@@ -15,6 +15,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
+from corpuscle.bench.run import benchmark, keep
 from corpuscle.blocks.engines.local import Local
 from corpuscle.core import Image, Space
 from corpuscle.corpus.check import check
@@ -215,3 +216,62 @@ def test_workers_end_with_their_coordinator(tmp_path: Path) -> None:
     run.stdout.read()
     run.stdout.close()
     assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize("name", ["split.json", "study.json"])
+def test_a_torn_split_or_study_does_not_stop_the_images(tmp_path: Path, name: str) -> None:
+    write_pair(tmp_path / "raw" / "a.png", tmp_path / "raw" / "a_objects.png")
+    (tmp_path / "raw" / name).write_text('{"train": ["a"')
+    told: list[CorpuscleError] = []
+    with Local(1) as engine:
+        receipt = build(load("nuclei"), tmp_path / "raw", tmp_path / "c", engine=engine, tell=told.append)
+    assert not receipt.ok
+    assert [Path(e.where).name for e in told] == [name]
+    assert list(Corpus.open(tmp_path / "c")) == ["a"]
+
+
+def test_a_name_that_is_no_text_is_told_of(tmp_path: Path) -> None:
+    write_pair(tmp_path / "raw" / "a.png", tmp_path / "raw" / "a_objects.png")
+    shutil.copy(tmp_path / "raw" / "a.png", tmp_path / "raw" / os.fsdecode(b"n\xff.png"))
+    corpus, told = built(tmp_path / "raw", tmp_path / "c")
+    assert [e.rule for e in told] == ["file-name"]
+    assert told[0].as_json()
+    assert list(corpus) == ["a"]
+
+
+def test_a_setting_set_back_leaves_nothing_behind(tmp_path: Path) -> None:
+    for field in ("f00", "f01"):
+        write_channel(tmp_path / "raw", f"P_B03{field}d0", 3)
+    built(tmp_path / "raw", tmp_path / "plain")
+    with Local(1) as engine:
+        everywhere = configured(load("nuclei"), {"nuclei@local.everywhere": True})
+        build(everywhere, tmp_path / "raw", tmp_path / "c", engine=engine)
+    assert "nuclei@local" in Corpus.open(tmp_path / "c")["P_B03f00"].layers
+    built(tmp_path / "raw", tmp_path / "c")
+    for path in sorted((tmp_path / "plain").rglob("*")):
+        other = tmp_path / "c" / path.relative_to(tmp_path / "plain")
+        assert path.is_dir() or path.read_bytes() == other.read_bytes(), path
+    assert len(list((tmp_path / "c").rglob("*"))) == len(list((tmp_path / "plain").rglob("*")))
+
+
+def test_a_step_that_fails_names_the_file(tmp_path: Path) -> None:
+    pixels = np.full((40, 40), np.nan, np.float32)
+    (tmp_path / "raw").mkdir()
+    tifffile.imwrite(tmp_path / "raw" / "hollow.tif", pixels)
+    corpus, told = built(tmp_path / "raw", tmp_path / "c")
+    assert [(Path(e.where).name, e.rule) for e in told] == [("hollow.tif", "pixels-nan")]
+    assert list(corpus["hollow"].layers) == ["raw"]
+
+
+def test_a_kept_run_that_was_changed_is_found(tmp_path: Path) -> None:
+    write_pair(tmp_path / "raw" / "a.png", tmp_path / "raw" / "a_objects.png")
+    corpus, _ = built(tmp_path / "raw", tmp_path / "c")
+    with Local(1) as engine:
+        name = keep(corpus, benchmark(corpus, load("nuclei").tasks, engine=engine))
+    path = corpus.layout.runs / f"bench-{name}.json"
+    assert check(corpus.root) == ()
+    whole = path.read_text()
+    path.write_text(whole.replace('"n_records": 1', '"n_records": 2', 1))
+    assert [p.rule for p in check(corpus.root)] == ["run-changed"]
+    path.write_text(whole[:1000])
+    assert [p.rule for p in check(corpus.root)] == ["run-torn"]

@@ -15,6 +15,7 @@ from corpuscle.corpus.corpus import Corpus
 from corpuscle.errors import CorpuscleError, StoreError
 from corpuscle.metrics.tally import metric_id
 from corpuscle.store.atomic import read_json
+from corpuscle.store.digest import of_json
 
 
 def latest(corpus: Corpus, tasks: Sequence[Task]) -> Run | None:
@@ -37,6 +38,8 @@ def read(path: Path) -> Run | None:
     """The run in a file that `keep` wrote; None where it holds none."""
     try:
         body = read_json(path)
+        if not path.stem.endswith(of_json(body)[:16]):
+            return None
         rows = tuple(Row.from_json(json.dumps(r)) for r in body["rows"])
         return Run(rows, {(r.task, r.guess): _records(body["records"][f"{r.task}/{r.guess}"]) for r in rows})
     except (StoreError, CorpuscleError, KeyError, TypeError, AttributeError, ValueError):

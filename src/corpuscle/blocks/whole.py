@@ -58,9 +58,12 @@ def run_chain(chain: Chain, shelf: Shelf, name: str) -> Did:
     record = shelf.record(name)
     did = Did()
     for step, mark in zip(chain.steps, chain.fingerprints, strict=True):
-        if not applies(step, record):
-            continue
         made = shelf.made(name)
+        if not applies(step, record):
+            if stale := _left(step, record, made):
+                record = record.without(stale)
+                shelf.put(record, [], Made("", {}))
+            continue
         if is_made(record, step, mark, made):
             did = replace(did, skipped=did.skipped + 1)
             continue
@@ -72,6 +75,12 @@ def run_chain(chain: Chain, shelf: Shelf, name: str) -> Did:
         size = sum(x.nbytes for n in reads(step) if isinstance(x := record[n], Image))
         did = replace(did, made=did.made + 1, bytes=did.bytes + size)
     return did
+
+
+def _left(step: Step, record: Record, made: Mapping[str, Made]) -> list[str]:
+    """Layers that this very op made before, under settings by which the record was one of its own."""
+    op = describe(step.op)["name"]
+    return [n for n in writes(step) if n in record.layers and made[n].step.get("op", {}).get("name") == op]
 
 
 def call(step: Step, layers: Sequence[Any], where: str) -> dict[str, Layer]:

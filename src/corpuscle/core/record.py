@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, TypeVar
 
@@ -103,6 +103,11 @@ class Record:
         """The record with one layer more, or another in its place."""
         held = self.layers
         return replace(self, layers=held.plus(name, layer) if isinstance(held, Opened) else {**held, name: layer})
+
+    def without(self, names: Collection[str]) -> Record:
+        """The record without some of its layers; none is opened for it."""
+        kept = tuple(n for n in self.layers if n not in names)
+        return replace(self, layers=Opened(kept, self.layers.__getitem__))
 
     def with_facts(self, **facts: Fact) -> Record:
         """The record with more facts."""

@@ -11,7 +11,7 @@ from corpuscle.blocks.engines.outcome import Engine, Outcome, attempt
 from corpuscle.core import truth_of
 from corpuscle.corpus.entry import Entry
 from corpuscle.corpus.layout import CORPUS, INDEX, RECORD, SPLITS, Layout
-from corpuscle.corpus.rules import header, plate, record, strays
+from corpuscle.corpus.rules import header, plate, record, runs, strays
 from corpuscle.corpus.rules.problem import RULES, Problem
 from corpuscle.corpus.rules.record import Report
 from corpuscle.errors import CorpusError
@@ -51,7 +51,7 @@ def check(root: Path, *, engine: Engine | None = None) -> tuple[Problem, ...]:
     for r in reports:
         gone = [p for p in r.away if not told.explains(p)]
         found += [Problem("layer-missing", p, "a layer is not there that its record lists") for p in gone]
-    found += _derived(layout, top, reports, told)
+    found += [*_derived(layout, top, reports, told), *runs.check(layout)]
     return tuple(sorted(set(found), key=lambda p: p.order))
 
 

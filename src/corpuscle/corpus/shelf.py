@@ -157,6 +157,7 @@ class DiskShelf:
             own = [self.root / x.path for x in layers.values() if x.kind == "labels" and x.labels_of == name]
             listed = sorted(p.name for p in own if p.parent == folder)
             if not listed:
+                remove(folder)
                 continue
             for left in folder.iterdir():
                 if left.is_dir() and left.name not in listed:

@@ -28,6 +28,15 @@ def walk(raw: Path) -> Iterator[Path]:
         yield from (Path(top, n) for n in sorted(names) if not n.startswith("."))
 
 
+def spelled(path: Path) -> bool:
+    """Whether a path can be written down: some old file systems hold names that are no text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def samples(files: Iterable[Path]) -> dict[Path, tuple[Path, ...]]:
     """Folders in the layout of DSB2018, each with its files: one picture in images/, a mask per object in masks/.
 

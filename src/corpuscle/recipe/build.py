@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from corpuscle.blocks.progress import Receipt, Watch, unwatched
 from corpuscle.blocks.run import Conditions, each, run
 from corpuscle.blocks.shelf import Made
 from corpuscle.blocks.whole import Did
-from corpuscle.core import Fact, Study
+from corpuscle.core import Fact, Image, Record, Study
 from corpuscle.corpus.complete import complete
 from corpuscle.corpus.corpus import Corpus, study_from, study_to, write_header
 from corpuscle.corpus.layout import Layout
-from corpuscle.corpus.shelf import DiskShelf
+from corpuscle.corpus.shelf import SMALL, DiskShelf
+from corpuscle.corpus.split import Split
 from corpuscle.errors import CorpuscleError, FormatError, SettingsError
 from corpuscle.recipe.recipe import Found, Recipe
 from corpuscle.store.atomic import Staging, read_json, remove
@@ -47,7 +48,12 @@ def build(
         raise SettingsError(
             "there is nothing to build from", where=raw, fix="name a folder that exists", rule="raw-missing"
         )
-    study = study_of(recipe, raw)
+    problems: list[CorpuscleError] = []
+    try:
+        study = study_of(recipe, raw)
+    except CorpuscleError as e:  # the images are good all the same
+        study = recipe.study
+        problems.append(e)
     layout = Layout(root)
     fresh = not layout.corpus.exists()
     _claim(layout, recipe)
@@ -63,12 +69,27 @@ def build(
             raise
         shelf = DiskShelf(root)
         made = run(recipe.steps, shelf, conditions)
-        for failure in made.failures:
-            tell(failure)
+        splits = []
+        for found in recipe.splits(raw):
+            if isinstance(found, Split):
+                splits.append(found)
+            else:
+                problems.append(found)
+        sources = {e.name: raw / str(e.facts["source"].value) for e in shelf.entries() if "source" in e.facts}
+        problems += [_of_file(e, sources) for e in made.failures]
+        for problem in problems:
+            tell(problem)
         conditions.engine.rest()
-        complete(root, recipe.name, study, recipe.splits(raw))
+        complete(root, recipe.name, study, splits)
         Staging(layout.staging).sweep()
-    return receipt + made
+    return receipt + replace(made, failures=tuple(problems))
+
+
+def _of_file(error: CorpuscleError, sources: Mapping[str, Path]) -> CorpuscleError:
+    """What went wrong with a record, told of the file that it came from."""
+    if error.where not in sources:
+        return error
+    return type(error)(error.message, where=sources[error.where], fix=error.fix, rule=error.rule)
 
 
 def study_of(recipe: Recipe, raw: Path) -> Study:
@@ -194,6 +215,7 @@ def settle(shelf: DiskShelf, raw: Path, found: Found) -> Did:
     while True:
         try:
             told, notes = late(record) if late else (record, ())
+            told = _read(told)  # before the files are hashed: a reader refuses a monster sooner than a hash ends
             told = told.with_facts(
                 source=Fact(_within(files[0], raw)), source_sha256=Fact(_hash_of(files), None, "computed")
             )
@@ -212,6 +234,14 @@ def settle(shelf: DiskShelf, raw: Path, found: Found) -> Did:
             else:
                 raise e from None
             errors.append(e)
+
+
+def _read(record: Record) -> Record:
+    """The record with small images in memory, read once for writing and digesting."""
+    for name, layer in record.layers.items():
+        if isinstance(layer, Image) and layer.nbytes <= SMALL:
+            record = record.with_layer(name, replace(layer, array=layer.read()))
+    return record
 
 
 def _within(path: Path, raw: Path) -> str:

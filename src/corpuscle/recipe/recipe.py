@@ -72,7 +72,7 @@ class Recipe:
     needs: str
     ingest: Callable[[Path], Iterator[Found | FormatError]]
     fake: Callable[..., None]
-    splits: Callable[[Path], Iterable[Split]]
+    splits: Callable[[Path], Iterable[Split | CorpuscleError]]
     steps: tuple[Step, ...] = ()
     tasks: tuple[Task, ...] = ()
     sources: tuple[Source, ...] = field(default=())

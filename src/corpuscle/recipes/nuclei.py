@@ -47,7 +47,10 @@ WATCHED = (".xml", ".pkl", ".pickle")  # never read, but refused aloud where the
 
 def ingest(raw: Path) -> Iterator[Found | FormatError]:
     """Whatever nuclei are in a folder: C01 and DIB plates, pictures with annotations, the DSB2018 layout."""
-    files = list(folders.walk(raw))
+    files = [p for p in folders.walk(raw) if folders.spelled(p)]
+    for path in [p for p in folders.walk(raw) if not folders.spelled(p)]:
+        why = "its name is not UTF-8, so no other program could be told of it"
+        yield FormatError(why, where=ascii(str(path)), fix="rename it", rule="file-name")
     plate = [p for p in files if p.suffix.lower() in PLATE]
     truths = _plate_truths(files, plate)
     yield from _plates(plate, truths)
@@ -78,10 +81,13 @@ def ingest(raw: Path) -> Iterator[Found | FormatError]:
             yield FormatError(e.message, where=e.where, fix=fix, rule=e.rule)
 
 
-def splits(raw: Path) -> Iterator[Split]:
-    """Every ``*split*.json`` at the top of the raw folder, as the published split."""
+def splits(raw: Path) -> Iterator[Split | CorpuscleError]:
+    """Every ``*split*.json`` at the top of the raw folder, as the published split; or why one cannot be read."""
     for path in sorted(raw.glob("*split*.json")) if raw.is_dir() else ():
-        yield replace(read_split(path), scheme="published")
+        try:
+            yield replace(read_split(path), scheme="published")
+        except CorpuscleError as e:
+            yield e
 
 
 def _plate_truths(files: Iterable[Path], plate: Iterable[Path]) -> dict[str, Path]:

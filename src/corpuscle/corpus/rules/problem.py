@@ -23,6 +23,8 @@ RULES: dict[str, str] = {
     "file-orphan": "A file or folder belongs to nothing.",
     "file-seal": "A sealed file was changed since it was written.",
     "id-duplicate": "The same object or node twice in one table or graph.",
+    "run-changed": "A kept run is not what its name, the digest of its content, says.",
+    "run-torn": "A kept run cannot be read.",
     "index-stale": "index.parquet is not what the record files say.",
     "json-torn": "A file is no JSON, or was cut off.",
     "label-orphan": "Labels that no record lists, or that number the objects of an image that is not there.",

@@ -20,12 +20,13 @@ LICENCES = frozenset(
 )
 
 _WHOLE = re.compile(
-    r"x+|\?+|-+|\.+|_+|todo|tbd|tba|fixme|n/?a|none|null|nil|unknown|untitled|placeholder|example|sample|test|"
+    r"x+|\?+|-+|\.+|_+|todo|tbd|tbc|tba|fixme|n/?a|none|null|nil|unknown|untitled|placeholder|example|sample|test|"
     r"foo|bar|baz|asdf|string|title|description|name|author|text|changeme|change me|0000-0000-0000-0000",
     re.IGNORECASE,
 )
 _WITHIN = re.compile(
-    r"\b(?:todo|tbd|fixme|lorem ipsum|dolor sit amet|placeholder|your (?:name|title|e-?mail|lab|institution|orcid))\b|"
+    r"\b(?:todo|tbd|tbc|fixme|10\.x{2,}|x{4,}|lorem ipsum|dolor sit amet|placeholder)\b|"
+    r"\byour (?:name|title|e-?mail|lab|institution|orcid)\b|"
     r"\b(?:to be (?:determined|announced|added|filled in|completed))\b|\binsert [\w ]{1,40} here\b|"
     r"\bexample\.(?:com|org|net)\b|\b(?:john|jane) doe\b|<[a-z][a-z _-]*>|\{\{.*\}\}|\[(?:insert|your|add)\b",
     re.IGNORECASE,
