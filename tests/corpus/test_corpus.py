@@ -13,6 +13,7 @@ from corpuscle.core import Fact, Graph, Image, Record, Shape, Shapes, Space, Stu
 from corpuscle.corpus.complete import complete, write_splits
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.corpus.layout import layer_slug, slug
+from corpuscle.corpus.leaks import leaks_of
 from corpuscle.corpus.split import Split
 from corpuscle.errors import CorpusError, RecordMissing, SettingsError
 
@@ -111,3 +112,16 @@ def test_missing_things_are_named(corpus: Corpus, tmp_path: Path) -> None:
 def test_reprs_say_what_there_is(corpus: Corpus) -> None:
     assert "5 records" in repr(corpus)
     assert "nuclei" in repr(corpus["plain"])
+
+
+def test_fields_that_overlap_across_parts_are_found(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path / "c")
+    for name, x in (("a", 10.0), ("b", 25.0), ("c", 500.0)):
+        space = Space("yx", scale=(0.5, 0.5), origin=(10.0, x))
+        rng = np.random.default_rng(int(x))
+        image = Image(rng.integers(0, 99, (40, 40)).astype(np.uint16), space)
+        record = Record(name, {"plate": "p", "well": name}, {"raw": image})
+        corpus.shelf.put(record, ["raw"], Made("", {}))
+    corpus = complete(corpus.root, "none", Study("Test"))
+    leaks = leaks_of(corpus, Split("s", {"train": ("a", "c"), "test": ("b",)}))
+    assert [(k.kind, k.value) for k in leaks if k.kind != "plate"] == [("overlap", "a and b")]

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from corpuscle.core import Box, Image
 from corpuscle.corpus.audit import Item, Leak, audit
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.corpus.duplicates import Match, find
+from corpuscle.corpus.entry import Entry
 from corpuscle.corpus.layout import primary
 from corpuscle.corpus.shelf import DiskShelf
 from corpuscle.corpus.split import Split
@@ -19,9 +21,31 @@ from corpuscle.corpus.split import Split
 
 def leaks_of(corpus: Corpus, split: Split, *, copies: Iterable[Match] = ()) -> tuple[Leak, ...]:
     """What leaks between the parts of a split, and what one part holds twice; `copies` come from `twins`."""
-    items = {n: Item(n, e.groups) for n, e in corpus.acquired.items()}
+    items = {n: _item(corpus.shelf, e) for n, e in corpus.acquired.items()}
     copies = tuple(copies)
     return (*audit(split, items, duplicates=copies), *_repeated(split, copies))
+
+
+def _item(shelf: DiskShelf, e: Entry) -> Item:
+    """A record as the audit sees it: with the box it covers on its plate, where its files tell a position and a scale.
+
+    Positions come from the stage (facts ``stage_x`` and ``stage_y``, the middle of the field in micrometres), or
+    from the origin of the image where that is not zero.
+    """
+    place = {a: e.facts[f"stage_{a}"].value for a in "yx" if f"stage_{a}" in e.facts}
+    image = next((shelf.layer(e, n) for n, x in e.layers.items() if x.kind == "image"), None)
+    if not isinstance(image, Image) or not {"y", "x"} <= set(image.space.axes):
+        return Item(e.name, e.groups)
+    start, stop = [], []
+    for axis in "yx":
+        i = image.space.index(axis)
+        scale, size, at = image.space.scale[i], image.shape[i], place.get(axis)
+        if scale is None or (not isinstance(at, (int, float)) and not any(image.space.origin)):
+            return Item(e.name, e.groups)
+        first = float(at) / scale - size / 2 if isinstance(at, (int, float)) else image.space.origin[i] / scale
+        start.append(round(first))
+        stop.append(round(first) + size)
+    return Item(e.name, e.groups, Box(tuple(start), tuple(stop)), next(iter(e.groups.values()), image.space.frame))
 
 
 def unsplit(corpus: Corpus) -> Split:

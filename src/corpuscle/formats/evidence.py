@@ -36,27 +36,29 @@ def flat(pixels: NDArray[Any], codes: NDArray[Any], *, run: float) -> bool:
     return mixed <= max(8, edges / 20)
 
 
-def lossless(
-    pixels: NDArray[Any],
-    codes: NDArray[Any],
-    areas: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    where: str | Path,
-) -> None:
-    """FormatError [rgbmask-lossy] where colours are mixed along edges, or lie in crumbs.
-
-    `codes` are those of `pixels`, `areas` what each colour covers, `sizes` those of its connected pieces.
-    """
-    tiny = int((sizes <= _TINY).sum())
+def unmixed(pixels: NDArray[Any], codes: NDArray[Any], colours: int, where: str | Path) -> None:
+    """FormatError [rgbmask-lossy] where colours are mixed along edges; `codes` are those of `pixels`."""
     mixed, edges = _mixed(pixels, codes)
-    if (tiny > max(8, len(sizes) / 4)) or (mixed > max(8, edges / 20)):
-        raise FormatError(
-            f"its colours are not those of objects: {len(areas)} colours in {len(sizes)} pieces, of which {tiny} have "
-            f"at most {_TINY} pixels, and {mixed} of {edges} pixels along edges mix the colours of their neighbours",
-            where=where,
-            fix="export it again as PNG without smoothing; a JPEG or a resized copy cannot be repaired",
-            rule="rgbmask-lossy",
+    if mixed > max(8, edges / 20):
+        raise _lossy(
+            f"{colours} colours, and {mixed} of {edges} pixels along edges mix those of their neighbours", where
         )
+
+
+def whole_pieces(sizes: NDArray[np.int64], colours: int, where: str | Path) -> None:
+    """FormatError [rgbmask-lossy] where objects lie in crumbs; `sizes` are those of connected pieces."""
+    tiny = int((sizes <= _TINY).sum())
+    if tiny > max(8, len(sizes) / 4):
+        raise _lossy(f"{colours} colours in {len(sizes)} pieces, of which {tiny} have at most {_TINY} pixels", where)
+
+
+def _lossy(why: str, where: str | Path) -> FormatError:
+    return FormatError(
+        f"its colours are not those of objects: {why}",
+        where=where,
+        fix="export it again as PNG without smoothing; a JPEG or a resized copy cannot be repaired",
+        rule="rgbmask-lossy",
+    )
 
 
 def _mixed(pixels: NDArray[Any], codes: NDArray[Any]) -> tuple[int, int]:

@@ -18,6 +18,16 @@ from corpuscle.formats.lazy import Lazy
 from corpuscle.formats.source import whole
 
 
+def _fits(path: Path, size: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    if size != shape:
+        raise FormatError(
+            f"is {size} where its picture is {shape}",
+            where=path,
+            fix="export the annotation at the size of the picture",
+            rule="annotation-shape",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Masks:
     """How to load the labels of a file: hashable, so that it can be remembered and sent to a worker."""
@@ -26,20 +36,28 @@ class _Masks:
     scene: str | None
 
 
-def read(path: Path, *, labels_of: str, scene: str | None = None) -> tuple[Image, dict[str, Fact]]:
+def read(
+    path: Path, *, labels_of: str, scene: str | None = None, shape: tuple[int, ...] | None = None
+) -> tuple[Image, dict[str, Fact]]:
     """The labels in an annotation file, lazily, with the facts known before the pixels are read.
 
     Colour and palette pictures are decoded by `rgbmask`. A picture of integers is taken as it is,
     gaps and all, unless it holds one value in several pieces: then each piece is an object.
+    `shape` is that of the picture, where it must agree: FormatError ``annotation-shape``.
 
     Raises FormatError ``labels-float`` for pixels that are not integers, and on reading
     ``labels-negative`` for values below zero; and whatever the reader of the file raises.
     """
+    told = formats.scenes(path)
+    if shape is not None and len(told) == 1:
+        # Held against the picture's before anything is decoded.
+        _fits(path, tuple(n for n, a in zip(told[0].shape, told[0].axes, strict=True) if a != "c"), shape)
     record = _read(path, scene)
     image = next((x for x in record.layers.values() if isinstance(x, Image)), None)
     if image is None:
         raise FormatError("holds no picture", where=path, rule="labels-absent")
     if image.is_labels:
+        _fits(path, image.shape, shape or image.shape)
         return replace(image, labels_of=labels_of), dict(record.facts)
     if image.dtype.kind not in "iub":
         raise FormatError(

@@ -22,7 +22,7 @@ from corpuscle.core.plate import parse
 from corpuscle.errors import FormatError
 from corpuscle.formats import png, voc
 from corpuscle.formats.contract import Loss, Scene, image_of, lost, pick
-from corpuscle.formats.evidence import flat, lossless
+from corpuscle.formats.evidence import flat, unmixed, whole_pieces
 from corpuscle.formats.lazy import Lazy
 from corpuscle.formats.source import aside, head, whole
 
@@ -175,7 +175,7 @@ def decode(
     """
     codes = _codes(pixels, where)
     ground = _background(codes, where) if background is None else background
-    values, inverse, areas, first = _ranked(codes)
+    values, inverse, _, first = _ranked(codes)
     objects = np.flatnonzero(values != ground)
     if not len(objects):
         return Decoded(np.zeros(codes.shape, np.int32), "empty", (), ground)
@@ -188,8 +188,9 @@ def decode(
         rank[at] = 0
     marks = rank[inverse]
     codes_of = values[objects].astype(np.int64)
+    unmixed(pixels, codes, len(objects), where)
     pieces, sizes, owner = _pieces(marks)
-    lossless(pixels, codes, areas[objects], sizes, where)
+    whole_pieces(sizes, len(objects), where)
     per_code = np.bincount(owner, minlength=len(objects) + 1)[1:]
     how, order = _decide(codes_of, per_code, flat=pixels.ndim == 2, indexed=indexed)
     if how == "graph":

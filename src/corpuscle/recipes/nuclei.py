@@ -177,17 +177,10 @@ def _paired(pair: Pair) -> Found:
 
 def _with_truth(record: Record, *, annotation: Path) -> tuple[Record, tuple[CorpuscleError, ...]]:
     """The record with the objects of its annotation as the layer ``nuclei``."""
-    labels, told = masks.read(annotation, labels_of="raw")
     picture = record.image("raw")
     space = picture.space.without("c")
     shape = tuple(n for n, a in zip(picture.shape, picture.space.axes, strict=True) if a != "c")
-    if labels.shape != shape:
-        raise FormatError(
-            f"is {labels.shape} where its picture is {shape}",
-            where=annotation,
-            fix="export the annotation at the size of the picture",
-            rule="annotation-shape",
-        )
+    labels, told = masks.read(annotation, labels_of="raw", shape=shape)
     return record.with_facts(**told).with_layer("nuclei", replace(labels, space=space)), ()
 
 
