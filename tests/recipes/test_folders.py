@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from corpuscle.bench.run import benchmark, keep
 from corpuscle.blocks.engines.local import Local
+from corpuscle.blocks.fingerprint import fingerprint
 from corpuscle.core import Image, Space
 from corpuscle.corpus.check import check
 from corpuscle.corpus.corpus import Corpus
@@ -192,7 +193,8 @@ def test_every_step_runs_on_the_probe() -> None:
         bound = getattr(step.op, "keywords", {})
         for name, value in bound.items():
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                configured(load("nuclei"), {f"{layer}.{name}": value})
+                again = configured(load("nuclei"), {f"{layer}.{name}": value})
+                assert [fingerprint(s) for s in again.steps] == [fingerprint(s) for s in load("nuclei").steps]
 
 
 def test_workers_end_with_their_coordinator(tmp_path: Path) -> None:
