@@ -125,3 +125,15 @@ def test_fields_that_overlap_across_parts_are_found(tmp_path: Path) -> None:
     corpus = complete(corpus.root, "none", Study("Test"))
     leaks = leaks_of(corpus, Split("s", {"train": ("a", "c"), "test": ("b",)}))
     assert [(k.kind, k.value) for k in leaks if k.kind != "plate"] == [("overlap", "a and b")]
+
+
+def test_what_a_killed_writer_left_is_swept(corpus: Corpus) -> None:
+    # A kill between writing a file aside and renaming it left the part for good.
+    home = corpus.layout.record("plain")
+    image = corpus.root / corpus.entries["plain"].layers["raw"].path
+    parts = [home / ".record.json.1-ab.part", image / "labels" / ".zarr.json.1-ab.part", corpus.root / ".x.1-ab.part"]
+    for part in parts:
+        part.write_bytes(b"")
+    corpus.put("plain", "nuclei@mine", corpus["plain"].image("nuclei"))
+    complete(corpus.root, "none", Study("Test"))
+    assert not [p for p in parts if p.exists()]

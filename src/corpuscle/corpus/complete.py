@@ -17,13 +17,15 @@ from corpuscle.corpus.shelf import DiskShelf
 from corpuscle.corpus.split import Split
 from corpuscle.formats import plates, preview
 from corpuscle.store import parquet
-from corpuscle.store.atomic import Staging, write_bytes
+from corpuscle.store.atomic import Staging, sweep_parts, write_bytes
 
 
 def complete(root: Path, recipe: str, study: Study, splits: Iterable[Split] = ()) -> Corpus:
     """Write everything that is computed from the record files, each file old or new; last of all the digest."""
     layout = Layout(root)
     entries = {e.name: e for e in sorted(DiskShelf(root).entries(), key=lambda e: e.name)}
+    groups = (layout.plates.glob(pattern) for pattern in ("*.zarr", "*.zarr/*", "*.zarr/*/*"))
+    sweep_parts(root, *(p for found in groups for p in found if p.is_dir()))
     write_plates(layout, entries)
     if entries:
         write_table(layout, INDEX, index(entries))

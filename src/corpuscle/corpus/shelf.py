@@ -18,7 +18,7 @@ from corpuscle.corpus.layout import RECORD, Layout, kind, layer_slug, slug
 from corpuscle.errors import CorpuscleError, CorpusError, RecordMissing
 from corpuscle.formats import omezarr
 from corpuscle.store import digest, geff, parquet
-from corpuscle.store.atomic import Staging, publish, remove
+from corpuscle.store.atomic import Staging, publish, remove, sweep_parts
 from corpuscle.store.ledger import beside
 
 SMALL = 256 * 2**20
@@ -108,6 +108,7 @@ class DiskShelf:
         self._list_labels(order)
         e = Entry(record.name, slug(record.name), dict(record.groups), dict(record.facts), order, record.frames)
         home.mkdir(parents=True, exist_ok=True)
+        sweep_parts(home, *(self.root / le.path / "labels" for le in order.values() if le.kind == "image"))
         e.write(home / RECORD)
         if old:
             self._remove_replaced(old, e)

@@ -45,6 +45,13 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"is not JSON: {e}", where=path, rule="json-torn") from e
 
 
+def sweep_parts(*folders: Path) -> None:
+    """Remove what killed writers left beside the files they meant to write; only their own run may be at work there."""
+    for folder in folders:
+        for left in folder.glob(".*.part"):
+            remove(left)
+
+
 class Staging:
     """A folder on the same disk where new folders are made ready before they take their place.
 
