@@ -31,7 +31,8 @@ from corpuscle.recipe import Found, Recipe, Source
 PLATE = (".c01", ".dib")
 PICTURES = (".png", ".tif", ".tiff", ".npy")
 STAIN = "d0"  # the channel that shows nuclei, unless --set says another
-# Chosen on the published training images alone: see benchmarks/classical.md. Lengths in estimated diameters.
+# Read off the table of the published training images, benchmarks/classical.md, when dev and DSB had been scored before.
+# Lengths in estimated diameters.
 LOCAL: Mapping[str, Any] = {
     "outline": 0.48,
     "contrast": 0.5,
