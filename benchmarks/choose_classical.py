@@ -3,9 +3,11 @@
     python benchmarks/choose_classical.py choose DATA [--out benchmarks/classical.md] [--workers 2]
     python benchmarks/choose_classical.py score DATA PART [--turned] [--workers 2]
 
-DATA holds aitslab/{train,dev} and dsb2018/stage1_train_fluo_dev.zip; PART is train, dev or dsb. `choose` varies one
-value of the setting at a time around the default and reports, for each, the score over all train images, and for each
-plate left out in turn, the setting that the other plates would have chosen and what it scores on that plate.
+DATA holds aitslab/{train,dev} and dsb2018/stage1_train_fluo_dev.zip; PART is train, dev or dsb. `choose` is a rule,
+with nobody's judgement in it: it starts from the middle of every range, tries one other value at a time in the order
+of the table, takes the best of a range where that is better than what it has, and ends when a whole round changes
+nothing. Better is the mean, over all train images, of the three figures that the method is asked for: F1 at 0.5, mean
+F1, and the recall of objects of 25 to 100 pixels. What it ends with is the setting of the package.
 
 The scores are computed here, with numpy alone, so that they check those of `corpuscle.metrics` as well: an object is
 found at threshold T where the IoU with a label is at least T; counts are pooled over the images.
@@ -33,24 +35,22 @@ from corpuscle.ops.segment import gauss_otsu, local_watershed, otsu_components, 
 
 THRESHOLDS = tuple(round(k * 0.05, 2) for k in range(10, 20))
 SIZES = (0, 25, 100, 1000, 2100, 10**9)
-DEFAULT = {
-    "outline": 0.48,
-    "contrast": 0.5,
-    "edge": 3.0,
-    "neck": 0.85,
-    "gap": 0.05,
-    "reach": 0.2,
-    "least": 0.1,
+RANGES: dict[str, tuple[float, ...]] = {
+    "outline": (0.42, 0.45, 0.48, 0.51, 0.54),
+    "contrast": (0.4, 0.5, 0.6, 0.7),
+    "edge": (2.0, 3.0, 4.0),
+    "neck": (0.8, 0.85, 0.9),
+    "gap": (0.03, 0.05, 0.1),
+    "reach": (0.15, 0.2, 0.3),
+    "least": (0.07, 0.1, 0.14),
 }
-TRIED = {
-    "outline": (0.42, 0.45, 0.51, 0.54),
-    "contrast": (0.4, 0.6, 0.7),
-    "edge": (2.0, 4.0),
-    "neck": (0.8, 0.9),
-    "gap": (0.03, 0.1),
-    "reach": (0.15, 0.3),
-    "least": (0.07, 0.14),
-}
+ROUNDS = 4
+HISTORY = """How it came about, as it bears on what the other parts can prove: while the method was written, dev and
+DSB2018 were scored three times with settings chosen by hand on train. Then the rule of this script took the choice
+over. Its first criterion, F1 at 0.5 and mean F1 alone, gave up small objects (on dev: F1 0.850, recall of 25 to 100
+pixels 0.14); the recall that the method is asked for was then made part of the criterion, and what that chose on train
+was scored once.
+"""
 TURNS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "as it is": lambda a: a,
     "upside down": lambda a: a[::-1],
@@ -123,9 +123,11 @@ def f1(tallies: list[Tally]) -> NDArray[np.float64]:
 
 
 def worth(tallies: list[Tally]) -> float:
-    """What the choice maximises: F1 at 0.5 and mean F1 alike."""
+    """What the choice maximises: F1 at 0.5, mean F1, and the recall of small objects, all alike."""
     scores = f1(tallies)
-    return float(scores[0] + scores.mean()) / 2
+    sizes, best = (np.concatenate([getattr(t, k) for t in tallies]) for k in ("sizes", "best"))
+    small = best[(sizes >= 25) & (sizes < 100)] >= 0.5
+    return float(scores[0] + scores.mean() + small.mean()) / 3
 
 
 def line(name: str, tallies: list[Tally]) -> str:
@@ -148,32 +150,33 @@ HEAD = (
 
 
 def choose(data: Path, out: Path, workers: int) -> None:
-    settings = [DEFAULT] + [DEFAULT | {k: v} for k, tried in TRIED.items() for v in tried]
-    names = ["default"] + [f"{k} {v}" for k, tried in TRIED.items() for v in tried]
     items = list(images(data, "train"))
-    rows, every = [HEAD], []
+    now = {name: values[(len(values) - 1) // 2] for name, values in RANGES.items()}
+    rows = [HEAD]
     with ProcessPoolExecutor(workers) as pool:
-        for name, setting in zip(names, settings, strict=True):
-            every.append(list(pool.map(partial(tally, partial(local_watershed, **setting)), items)))
-            rows.append(line(name, every[-1]))
-            print(rows[-1], flush=True)
-    rows += ["", "| plate left out | images | chosen by the others | F1@.5 | mean F1 | default's |", "|" + "---|" * 6]
-    unseen: list[Tally] = []
-    for plate in sorted({t.plate for t in every[0]}):
-        others = [worth([t for t in tallies if t.plate != plate]) for tallies in every]
-        best = int(np.argmax(others))
-        left = [t for t in every[best] if t.plate == plate]
-        unseen += left
-        mine, plain = f1(left), f1([t for t in every[0] if t.plate == plate])
-        rows.append(
-            f"| {plate} | {len(left)} | {names[best]} | {mine[0]:.4f} | {mine.mean():.4f} | {plain.mean():.4f} |"
-        )
-    rows.append(
-        f"| all | {len(unseen)} | | {f1(unseen)[0]:.4f} | {f1(unseen).mean():.4f} | {f1(every[0]).mean():.4f} |"
-    )
-    default = ", ".join(f"{k} {v}" for k, v in DEFAULT.items())
-    told = f"# The setting of `local_watershed`\n\nAitslab train, {len(items)} images. Default: {default}.\n\n"
-    out.write_text(told + "\n".join(rows) + "\n", encoding="utf-8")
+
+        def tried(name: str, setting: dict[str, float]) -> float:
+            tallies = list(pool.map(partial(tally, partial(local_watershed, **setting)), items))
+            rows.append(line(name, tallies))
+            print(rows[-1], f"worth {worth(tallies):.5f}", flush=True)
+            return worth(tallies)
+
+        best = tried("start", now)
+        for round_ in range(1, ROUNDS + 1):
+            before = dict(now)
+            for name, values in RANGES.items():
+                here = now
+                for value in values:
+                    if value == here[name]:
+                        continue
+                    setting = here | {name: value}
+                    if (score_ := tried(f"{round_}: {name} {value}", setting)) > best:
+                        best, now = score_, setting
+            if now == before:
+                break
+    told = ", ".join(f"{k} {v}" for k, v in now.items())
+    head = f"# The setting of `local_watershed`\n\nAitslab train, {len(items)} images.\n\nChosen: {told}.\n\n"
+    out.write_text(head + HISTORY + "\n" + "\n".join(rows) + "\n", encoding="utf-8")
 
 
 def score(data: Path, part: str, workers: int, turned: bool) -> None:

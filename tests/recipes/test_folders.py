@@ -256,13 +256,16 @@ def test_a_setting_set_back_leaves_nothing_behind(tmp_path: Path) -> None:
     assert len(list((tmp_path / "c").rglob("*"))) == len(list((tmp_path / "plain").rglob("*")))
 
 
-def test_a_step_that_fails_names_the_file(tmp_path: Path) -> None:
-    pixels = np.full((40, 40), np.nan, np.float32)
-    (tmp_path / "raw").mkdir()
+@pytest.mark.parametrize("hole", [np.nan, np.inf])
+def test_pixels_that_are_no_numbers_are_refused_at_the_door(tmp_path: Path, hole: float) -> None:
+    pixels = np.zeros((40, 40), np.float32)
+    write_pair(tmp_path / "raw" / "a.png", tmp_path / "raw" / "a_objects.png")
+    tifffile.imwrite(tmp_path / "raw" / "sound.tif", pixels)
+    pixels[3, 4] = hole
     tifffile.imwrite(tmp_path / "raw" / "hollow.tif", pixels)
     corpus, told = built(tmp_path / "raw", tmp_path / "c")
     assert [(Path(e.where).name, e.rule) for e in told] == [("hollow.tif", "pixels-nan")]
-    assert list(corpus["hollow"].layers) == ["raw"]
+    assert list(corpus) == ["a", "sound"]
 
 
 def test_a_kept_run_that_was_changed_is_found(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def local_watershed(
     neck: float = 0.85,
     gap: float = 0.05,
     reach: float = 0.2,
-    least: float = 0.1,
+    least: float = 0.07,
 ) -> NDArray[np.int32]:
     """Objects above the background around them, cut at their necks, each outlined at a share of its own height.
 
