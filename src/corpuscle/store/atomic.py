@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -13,19 +14,87 @@ from typing import Any
 
 from corpuscle.errors import StoreError
 
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "the file may not grow so",
+}
+_RIGHTS = {errno.EACCES: "no right to write", errno.EPERM: "no right to write"}
 
-def write_bytes(path: Path, data: bytes) -> None:
+
+def store_error(e: OSError, where: Path, *, needed: int | None = None, but: str = "cannot be written") -> StoreError:
+    """What the system said of a failed write, as a StoreError that says what to do about it.
+
+    `needed` is the number of bytes that were to be written; `but` what did not happen. The rule is `disk-full`,
+    `store-read-only`, `store-rights`, or else `store`.
+    """
+    code = e.errno or 0
+    if code in _FULL:
+        amounts = [] if needed is None else [f"{needed:,} bytes needed"]
+        free = free_space(where)
+        amounts += [] if free is None else [f"{free:,} bytes free"]
+        message = f"{but}: {_FULL[code]}{': ' if amounts else ''}{', '.join(amounts)}"
+        fix = {errno.EFBIG: "raise the limit on the size of files (ulimit -f), or write elsewhere"}.get(
+            code, "free some space, then run again: what is done is kept"
+        )
+        return StoreError(message, where=where, fix=fix, rule="disk-full")
+    if code == errno.EROFS:
+        return StoreError(
+            f"{but}: the file system is read-only", where=where, fix="write elsewhere", rule="store-read-only"
+        )
+    if code in _RIGHTS:
+        fix = "check the owner and the rights of the folder"
+        return StoreError(f"{but}: {_RIGHTS[code]}", where=where, fix=fix, rule="store-rights")
+    return StoreError(f"{but}: {e.strerror or e}", where=where, fix="check space and rights")
+
+
+def free_space(path: Path) -> int | None:
+    """Bytes that may still be written where `path` is, or is to be; None where the system does not say."""
+    for place in (path, *path.parents):
+        try:
+            return shutil.disk_usage(place).free
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return None
+    return None
+
+
+def write_bytes(path: Path, data: bytes, *, fsync: bool = False) -> None:
     """Put `data` under `path`, so that a reader, or a run killed at any moment, sees the old file or the new.
 
-    Guards against a killed process, not against a power cut: nothing is flushed to the disk by force.
+    Guards against a killed process, not against a power cut; with `fsync`, against that as well, for
+    some milliseconds a file. A StoreError says what could not be written, and why.
     """
     aside = path.with_name(f".{path.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        aside.write_bytes(data)
+        if fsync:
+            _write_through(aside, data)
+        else:
+            aside.write_bytes(data)
         aside.replace(path)
+        if fsync:
+            _flush_folder(path.parent)
     except OSError as e:
-        aside.unlink(missing_ok=True)
-        raise StoreError(f"cannot be written: {e.strerror or e}", where=path, fix="check space and rights") from e
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise store_error(e, path, needed=len(data)) from e
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("wb") as f:
+        f.write(data)
+        f.flush()
+        os.fsync(f.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -106,7 +175,7 @@ def publish(aside: Path, final: Path, *, trash: Path) -> None:
         else:
             aside.replace(final)
     except OSError as e:
-        raise StoreError(f"cannot take its place: {e.strerror or e}", where=final) from e
+        raise store_error(e, final, but="cannot take its place") from e
 
 
 def remove(path: Path) -> None:
