@@ -15,6 +15,7 @@ SRC = Path(__file__).resolve().parents[1] / "src" / "corpuscle"
 ROWS = (
     ("errors",),
     ("core",),
+    ("kernels",),
     ("ops", "formats", "metrics"),
     ("store",),
     ("blocks",),
@@ -47,6 +48,7 @@ SHELVES: dict[str, tuple[str, ...]] = {
     "tifffile": ("formats",),
     "PIL": ("formats",),
     "imagecodecs": ("formats", "store"),
+    "numba": ("kernels",),
     "scipy": ("ops", "metrics", "corpus", "worlds", "blocks"),
     "skimage": ("ops", "metrics", "corpus", "worlds", "blocks"),
     "napari": ("corpus",),
