@@ -17,6 +17,8 @@ __all__ = ["__version__", "open", "read"]
 def open(root: Path | str) -> Corpus:
     """The corpus in a folder: ``corpuscle.open(dir)["record"]["layer"].read(box, level=1)`` gives pixels.
 
+    It may also lie behind an address, as ``https://host/corpus`` or ``s3://bucket/corpus``, and is read from there.
+
     Raises CorpusError where there is none. Nothing is imported or read before it is asked for.
     """
     from corpuscle.corpus.corpus import Corpus

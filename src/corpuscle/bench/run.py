@@ -13,10 +13,10 @@ from corpuscle.bench.task import Task, score_record
 from corpuscle.blocks.engines.outcome import Engine
 from corpuscle.blocks.progress import Progress, Watch, unwatched
 from corpuscle.core import Record
+from corpuscle.corpus.afar import AnyShelf
 from corpuscle.corpus.audit import clean
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.corpus.leaks import leaks_of
-from corpuscle.corpus.shelf import DiskShelf
 from corpuscle.corpus.split import Split
 from corpuscle.errors import CorpuscleError, SettingsError
 from corpuscle.metrics.tally import Tally, metric_id
@@ -105,7 +105,7 @@ def _tallies(
     return {n: found[n] for n in sorted(found)}, bad
 
 
-def _score(shelf: DiskShelf, task: Task, guess: str, name: str) -> Tally:
+def _score(shelf: AnyShelf, task: Task, guess: str, name: str) -> Tally:
     return score_record(task, shelf.record(name), guess)
 
 

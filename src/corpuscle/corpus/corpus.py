@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from corpuscle.blocks.shelf import Made
-from corpuscle.core import Image, Layer, Licence, Person, Record, Study, truth_of
+from corpuscle.core import Image, Layer, Licence, Person, Record, Study, Table, truth_of
+from corpuscle.corpus.afar import AnyShelf, FarEntries, FarShelf, read_only, table
 from corpuscle.corpus.entry import Entry, checksum
-from corpuscle.corpus.layout import FORMAT, Layout
+from corpuscle.corpus.layout import CORPUS, FORMAT, SPLITS, Layout
 from corpuscle.corpus.shelf import DiskShelf
 from corpuscle.corpus.split import Split
-from corpuscle.errors import CorpusError, RecordMissing, SettingsError, extra_missing
+from corpuscle.errors import CorpusError, RecordMissing, SettingsError, StoreError, extra_missing
+from corpuscle.formats import vetted
+from corpuscle.formats.place import Place, Url, place
 from corpuscle.store import parquet
 from corpuscle.store.atomic import read_json, write_json
 from corpuscle.store.digest import of_json, of_layer
@@ -55,18 +58,23 @@ class Item(Record):
 
 @dataclass(frozen=True)
 class Corpus:
-    """The corpus in a folder. Nothing is read before it is asked for.
+    """The corpus in a folder, or behind a URL, where it is read only. Nothing is read before it is asked for.
 
     ``corpus["name"]["layer"].read(box, level=1)`` gives pixels.
     """
 
-    root: Path
+    place: Place
 
     @classmethod
-    def open(cls, root: Path | str) -> Corpus:
-        """The corpus at `root`; a CorpusError where there is none, or one of another format."""
-        corpus = cls(Path(root))
-        if not corpus.layout.corpus.is_file():
+    def open(cls, root: Place | str) -> Corpus:
+        """The corpus at `root`; a CorpusError where there is none, or one of another format.
+
+        An address like ``https://host/corpus`` or ``s3://bucket/corpus`` is read from where it is: pixels chunk by
+        chunk, tables and graphs whole. A StoreError where the server does not give it.
+        """
+        corpus = cls(place(root))
+        there = corpus.header if isinstance(corpus.place, Url) else corpus.layout.corpus.is_file()
+        if not there:
             raise CorpusError("there is no corpus here", where=root, fix="name a folder that holds corpus.json")
         if corpus.header.get("format") != FORMAT:
             told = corpus.header.get("format")
@@ -74,26 +82,37 @@ class Corpus:
         return corpus
 
     @property
+    def root(self) -> Path:
+        """The folder on this machine; a CorpusError for a corpus behind a URL, where nothing is written."""
+        return read_only(self.place) if isinstance(self.place, Url) else self.place
+
+    @property
     def layout(self) -> Layout:
-        """Where things lie."""
+        """Where things lie on this machine; a CorpusError for a corpus behind a URL."""
         return Layout(self.root)
 
     @property
-    def shelf(self) -> DiskShelf:
+    def shelf(self) -> AnyShelf:
         """The records, as steps see them."""
-        return DiskShelf(self.root)
+        return FarShelf(self.place) if isinstance(self.place, Url) else DiskShelf(self.place)
 
     @cached_property
     def header(self) -> Mapping[str, Any]:
         """What corpus.json says."""
-        body = read_json(self.layout.corpus)
+        path = self.place / CORPUS
+        if isinstance(path, Url):
+            _, body = vetted.first(self.place, [CORPUS]) or ("", {})
+        else:
+            body = read_json(path)
         if not isinstance(body, dict):
-            raise CorpusError("is no corpus header", where=self.layout.corpus)
+            raise CorpusError("is no corpus header", where=path)
         return body
 
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
         """The record files by record, in the order of names."""
+        if isinstance(self.place, Url):
+            return FarEntries(FarShelf(self.place))
         return {e.name: e for e in sorted(self.shelf.entries(), key=lambda e: e.name)}
 
     @property
@@ -104,7 +123,7 @@ class Corpus:
     @cached_property
     def study(self) -> Study:
         """The metadata of the data set."""
-        return study_from(self.header.get("study", {}), self.layout.corpus)
+        return study_from(self.header.get("study", {}), self.place / CORPUS)
 
     @property
     def digest(self) -> str:
@@ -129,7 +148,7 @@ class Corpus:
         if name not in self.entries:
             near = [n for n in self.entries if name.lower() in n.lower()][:3]
             hint = f"do you mean one of {near}?" if near else f"there are {len(self)} records; list(corpus) names them"
-            raise RecordMissing(f"no record {name!r}", where=self.root, fix=hint)
+            raise RecordMissing(f"no record {name!r}", where=self.place, fix=hint)
         r = self.shelf.record(name)
         return Item(r.name, r.groups, r.layers, r.facts, r.frames)
 
@@ -152,12 +171,11 @@ class Corpus:
 
     def splits(self, *, absent: bool = False) -> dict[str, Split]:
         """The splits that the corpus carries, by scheme; with `absent`, also names that only the imported list has."""
-        path = self.layout.root / "splits.parquet"
-        if not path.exists():
+        listed = self._table(SPLITS)
+        if listed is None:
             return {}
-        table = parquet.read_table(path)
         parts: dict[str, dict[str, list[str]]] = {}
-        for scheme, record, part in zip(table["scheme"], table["record"], table["part"], strict=True):
+        for scheme, record, part in zip(listed["scheme"], listed["record"], listed["part"], strict=True):
             parts.setdefault(str(scheme), {}).setdefault(str(part), []).append(str(record))
         told = self.header.get("absent", {}) if absent else {}
         for scheme, by in told.items() if isinstance(told, Mapping) else ():
@@ -169,6 +187,18 @@ class Corpus:
         """The guesses that any record has, by name; at one truth, or at all."""
         found = {n for e in self.entries.values() for n in e.layers if "@" in n}
         return sorted(n for n in found if truth is None or n.split("@")[0] == truth)
+
+    def _table(self, name: str) -> Table | None:
+        """A table at the root; None where there is none."""
+        path = self.place / name
+        if isinstance(path, Path):
+            return parquet.read_table(path) if path.exists() else None
+        try:
+            return table(path)
+        except (CorpusError, StoreError) as e:
+            if e.rule not in ("url-missing", "url-denied"):
+                raise
+            return None
 
     def __repr__(self) -> str:
         told = f"<corpus {self.study.title!r}: {len(self)} records, digest {self.digest[:12] or 'none yet'}>"
@@ -186,7 +216,7 @@ def study_to(study: Study) -> dict[str, Any]:
     return asdict(study)
 
 
-def study_from(body: Mapping[str, Any], where: Path) -> Study:
+def study_from(body: Mapping[str, Any], where: Place) -> Study:
     """A study from JSON; a CorpusError where it is none."""
     known = {f.name for f in fields(Study)}
     try:

@@ -15,6 +15,7 @@ from corpuscle.blocks.shelf import Made
 from corpuscle.core import Affine, Fact, Transform
 from corpuscle.corpus.layout import FORMAT
 from corpuscle.errors import CorpusError, StoreError
+from corpuscle.formats.place import Place
 from corpuscle.store.atomic import read_json, write_json
 from corpuscle.store.digest import of_json
 
@@ -93,7 +94,11 @@ def checksum(body: Mapping[str, Any]) -> str:
 
 def read(path: Path) -> Entry:
     """The entry in a record file; a CorpusError that says what is wrong with it."""
-    body = read_json(path)
+    return vet(read_json(path), path)
+
+
+def vet(body: object, path: Place) -> Entry:
+    """The entry in what a record file holds, its checksum held against it; a CorpusError where it is not sound."""
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise CorpusError("is not a record of this format", where=path, rule="record-format")
     if body.get("checksum") != checksum(body):
@@ -101,7 +106,7 @@ def read(path: Path) -> Entry:
     return parse(body, path)
 
 
-def parse(body: Mapping[str, Any], path: Path) -> Entry:
+def parse(body: Mapping[str, Any], path: Place) -> Entry:
     """The entry in a parsed record file, whatever its checksum says."""
     try:
         return Entry(

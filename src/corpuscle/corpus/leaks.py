@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpuscle.core import Box, Image
+from corpuscle.corpus.afar import AnyShelf
 from corpuscle.corpus.audit import Item, Leak, audit
 from corpuscle.corpus.corpus import Corpus
 from corpuscle.corpus.duplicates import Match, find
 from corpuscle.corpus.entry import Entry
 from corpuscle.corpus.layout import primary
-from corpuscle.corpus.shelf import DiskShelf
 from corpuscle.corpus.split import Split
 
 
@@ -26,7 +26,7 @@ def leaks_of(corpus: Corpus, split: Split, *, copies: Iterable[Match] = ()) -> t
     return (*audit(split, items, duplicates=copies), *_repeated(split, copies))
 
 
-def _item(shelf: DiskShelf, e: Entry) -> Item:
+def _item(shelf: AnyShelf, e: Entry) -> Item:
     """A record as the audit sees it: with the box it covers on its plate, where its files tell a position and a scale.
 
     Positions come from the stage (facts ``stage_x`` and ``stage_y``, the middle of the field in micrometres), or
@@ -74,7 +74,7 @@ def twins(corpus: Corpus) -> tuple[Match, ...]:
     return tuple(find(loaders))
 
 
-def _picture(shelf: DiskShelf, name: str) -> NDArray[Any]:
+def _picture(shelf: AnyShelf, name: str) -> NDArray[Any]:
     """The first channel of a record's own image, in two dimensions."""
     record = shelf.record(name)
     layer = primary(record)

@@ -140,7 +140,8 @@ class DiskShelf:
             if not written:
                 layer = _in_memory(layer)
                 _write(layer, aside, name, beneath=parent is not None)
-            sum_, seal = _digest(layer if written or _small(layer) else _back(layer, aside)), _seal(aside)
+            sum_ = made.digest or _digest(layer if written or _small(layer) else _back(layer, aside))
+            seal = _seal(aside)
         except BaseException as e:
             if not written:
                 remove(aside)

@@ -10,6 +10,7 @@ from corpuscle.core.image import Image
 from corpuscle.core.record import Layer, Record
 from corpuscle.errors import FormatError, FormatUnknown
 from corpuscle.formats.contract import Loss, Reader, Scene, Writer
+from corpuscle.formats.place import Url, local, place
 from corpuscle.formats.source import head
 
 __all__ = ["FORMATS", "Format", "Loss", "Scene", "read", "scenes", "sniff", "write"]
@@ -47,13 +48,19 @@ FORMATS = (
     Format("omezarr", "corpuscle.formats.omezarr", "a folder with OME-Zarr metadata", (".zarr",), True),
 )
 
+_OTHERS = "every reader but that of OME-Zarr"
+
 
 def sniff(path: Path | str) -> str:
-    """The name of the format of a file, by its content.
+    """The name of the format of a file, by its content; behind a URL there is OME-Zarr alone.
 
     Raises `FormatUnknown`, which lists what each reader looked for, where no reader knows it.
     """
-    path = Path(path)
+    path = place(path)
+    if isinstance(path, Url):
+        from corpuscle.formats import omezarr
+
+        return omezarr.NAME if omezarr.sniff(path) else local(path, _OTHERS).name
     for format in FORMATS:
         if _reader(format).sniff(path):
             return format.name
@@ -70,22 +77,31 @@ def sniff(path: Path | str) -> str:
 
 def scenes(path: Path | str, *, format: str | None = None) -> tuple[Scene, ...]:
     """What is inside a file, without reading pixels; in the format named, or else the one that `sniff` finds."""
-    path = Path(path)
-    return _reader(_format(path, format)).scenes(path)
+    found = place(path)
+    if isinstance(found, Url):
+        from corpuscle.formats import omezarr
+
+        return omezarr.scenes(_afar(found, format))
+    return _reader(_format(found, format)).scenes(found)
 
 
 def read(path: Path | str, scene: str | None = None, *, format: str | None = None) -> Record:
     """One scene of a file as a record whose arrays are read when somebody asks.
 
-    To name the `format` helps where a file is of two: an object image is also a plain PNG.
+    To name the `format` helps where a file is of two: an object image is also a plain PNG. An OME-Zarr is also read
+    from where it lies, by an address like ``https://host/image.zarr`` or ``s3://bucket/image.zarr``.
     """
-    path = Path(path)
-    return _reader(_format(path, format)).read(path, scene)
+    found = place(path)
+    if isinstance(found, Url):
+        from corpuscle.formats import omezarr
+
+        return omezarr.read(_afar(found, format), scene)
+    return _reader(_format(found, format)).read(found, scene)
 
 
 def write(layer: Layer, path: Path | str, format: str | None = None) -> tuple[Loss, ...]:
     """Write a layer in the format named, or else in that of the suffix; returns what could not be kept."""
-    path = Path(path)
+    path = local(place(path), "whoever writes")
     found = [f for f in FORMATS if f.writes and (f.name == format if format else _suffixed(f, path))]
     # A picture whose name says "objects" is one only when it holds objects.
     if not format and isinstance(layer, Image) and not layer.is_labels:
@@ -97,6 +113,13 @@ def write(layer: Layer, path: Path | str, format: str | None = None) -> tuple[Lo
             f"{what} no format that can be written, only {can}", where=path, fix="choose one of these", asked=True
         )
     return cast("Writer", import_module(found[0].module)).write(layer, path)
+
+
+def _afar(url: Url, told: str | None) -> Url:
+    """The URL, where nothing but OME-Zarr is wanted of it."""
+    if told not in (None, "omezarr"):
+        local(url, f"the reader {told}")
+    return url
 
 
 def _format(path: Path, told: str | None) -> Format:

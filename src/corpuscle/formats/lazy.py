@@ -35,6 +35,8 @@ class Lazy:
     paths
         The file behind each plane, or one file behind all: where it has changed, nothing
         remembered of it is used.
+    windowed
+        What `load` answers is read only where it is sliced, and reads no more than that: it is never remembered.
 
     It holds no file open and pickles as what it was built from.
 
@@ -47,6 +49,7 @@ class Lazy:
     load: Callable[[int], ArrayLike]
     lead: int = 0
     paths: tuple[str, ...] = ()
+    windowed: bool = False
 
     @property
     def ndim(self) -> int:
@@ -61,7 +64,7 @@ class Lazy:
         grid = np.arange(math.prod(self.shape[: self.lead])).reshape(self.shape[: self.lead])
         wanted = np.asarray(grid[lead])
         if wanted.ndim == 0:
-            return np.asarray(self._plane(int(wanted))[inner])
+            return np.asarray(self._plane(int(wanted))[inner], self.dtype)
         shape = tuple(len(range(*k.indices(n))) for k, n in zip(inner, self.shape[self.lead :], strict=True)
                       if isinstance(k, slice))  # fmt: skip
         out = np.empty((wanted.size, *shape), self.dtype)
@@ -75,7 +78,7 @@ class Lazy:
     def _plane(self, index: int) -> Any:
         plane = self.shape[self.lead :]
         path = self.paths[min(index, len(self.paths) - 1)] if self.paths else ""
-        if not path or math.prod(plane) * self.dtype.itemsize > CACHED:
+        if self.windowed or not path or math.prod(plane) * self.dtype.itemsize > CACHED:
             return _checked(self.load(index), plane, self.dtype, path)
         try:
             stat = os.stat(path)

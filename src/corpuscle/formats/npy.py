@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
-from numpy.typing import NDArray
 
 from corpuscle.core import Fact, Image, Layer, Record, Space
 from corpuscle.core.space import STANDARD
@@ -20,6 +19,7 @@ from corpuscle.errors import FormatError
 from corpuscle.formats.contract import Loss, Scene, image_of, lost, named, pick
 from corpuscle.formats.lazy import Lazy
 from corpuscle.formats.source import aside, head, length
+from corpuscle.formats.windows import Window
 
 NAME = "npy"
 MAGIC = b"\x93NUMPY"
@@ -49,9 +49,9 @@ def read(path: Path, scene: str | None = None) -> Record:
     shape, fortran, dtype, start = _header(path)
     name, groups = named(path)
     pick((name,), scene, where=path)
-    load = partial(_mapped, str(path), shape, fortran, dtype.str, start)
+    load = partial(_window, str(path), shape, fortran, dtype.str, start)
     axes = STANDARD[-len(shape) :]
-    array = Lazy(shape, dtype.newbyteorder("="), load, paths=(str(path),))
+    array = Lazy(shape, dtype.newbyteorder("="), load, paths=(str(path),), windowed=True)
     return Record(name, groups, {"raw": Image(array, Space(axes))}, {"axes": Fact(axes, source="assumed")})
 
 
@@ -162,13 +162,7 @@ def _told(start: bytes, path: Path) -> tuple[tuple[int, ...], bool, Any, int]:
     return shape, fortran, descr, at
 
 
-def _mapped(path: str, shape: tuple[int, ...], fortran: bool, dtype: str, start: int, index: int) -> NDArray[Any]:
-    try:
-        return np.memmap(path, np.dtype(dtype), "r", start, shape, "F" if fortran else "C")
-    except (OSError, ValueError) as e:
-        raise FormatError(
-            f"has changed since it was opened: {e}",
-            where=path,
-            fix="leave the file alone while it is read, and run again",
-            rule="file-changed",
-        ) from e
+def _window(path: str, shape: tuple[int, ...], fortran: bool, dtype: str, start: int, index: int) -> Window:
+    if fortran:
+        return Window(path, shape[::-1], dtype, start, tuple(range(len(shape)))[::-1])
+    return Window(path, shape, dtype, start)

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,12 +21,15 @@ from corpuscle.core.record import Fact, Layer, Record
 from corpuscle.errors import FormatError, StoreError
 from corpuscle.formats import ngff, plates, vetted
 from corpuscle.formats.contract import Loss, Scene, image_of, pick
+from corpuscle.formats.place import Place, Url
 from corpuscle.formats.pyramids import Target, create, group, levelled, put
 from corpuscle.formats.shards import PLANE
 from corpuscle.formats.zarrays import open_array
 
 NAME = "omezarr"
 IN_MEMORY = 256 << 20
+SERIES = 1 << 14
+LEVELS_AT_ONCE = 8
 
 __all__ = [
     "NAME",
@@ -41,15 +45,17 @@ __all__ = [
 ]
 
 
-def sniff(path: Path) -> bool:
+def sniff(path: Place) -> bool:
     """Whether this is a folder whose Zarr group speaks of images, a plate, a well or a collection."""
     try:
         return bool(ngff.holds(_attributes(path)))
-    except (FormatError, OSError):
+    except (FormatError, OSError) as e:
+        if isinstance(e, StoreError) and isinstance(path, Url):
+            raise  # a server that does not answer says nothing about what lies there
         return False
 
 
-def scenes(path: Path) -> tuple[Scene, ...]:
+def scenes(path: Place) -> tuple[Scene, ...]:
     """What can be read: the one image, or every field of a plate or well, or every image of a collection."""
     out = []
     for name in _scene_paths(path):
@@ -59,7 +65,7 @@ def scenes(path: Path) -> tuple[Scene, ...]:
     return tuple(out)
 
 
-def read(path: Path, scene: str | None = None) -> Record:
+def read(path: Place, scene: str | None = None) -> Record:
     """One image with its labels as a record, pixels unread.
 
     The image is the layer ``raw``, or what corpuscle called it when it was written; labels are named after their
@@ -82,7 +88,7 @@ def read(path: Path, scene: str | None = None) -> Record:
     return Record(f"{stem}/{scene}" if scene else stem, _groups(path, scene), layers, facts)
 
 
-def read_image(folder: Path) -> Image:
+def read_image(folder: Place) -> Image:
     """The image, or the labels, whose group is this folder; lazy, with its levels."""
     return _image(folder, None)[1]
 
@@ -186,10 +192,15 @@ def _fill(target: Target, image: Image) -> None:
         target.write(Box.of(pixels.shape), pixels, level=k)
 
 
-def _image(folder: Path, image_layer: str | None) -> tuple[str, Image, dict[str, Fact]]:
+def _image(folder: Place, image_layer: str | None) -> tuple[str, Image, dict[str, Fact]]:
     """The name of a layer, its image, and what could not be said in its space."""
     meta = ngff.parse(_attributes(folder), where=str(folder))
-    arrays = [open_array(folder / p) for p in meta.paths]
+    places = [folder / p for p in meta.paths]
+    if isinstance(folder, Url):
+        with ThreadPoolExecutor(LEVELS_AT_ONCE) as asking:  # a server is far: its answers are waited for together
+            arrays = list(asking.map(open_array, places))
+    else:
+        arrays = [open_array(p) for p in places]
     for k, a in enumerate(arrays):
         if a.ndim != len(meta.spaces[0].axes) or a.dtype != arrays[0].dtype:
             _bad(f"level {k} is {a!r}, in axes {meta.spaces[0].axes}", folder, "omezarr-level")
@@ -217,18 +228,18 @@ def _image(folder: Path, image_layer: str | None) -> tuple[str, Image, dict[str,
     return name, levelled(arrays, meta.spaces, channels, labels_of), facts
 
 
-def _labels(folder: Path) -> list[str]:
+def _labels(folder: Place) -> list[str]:
     """The label groups that an image lists; none where it has no list."""
     inside = folder / "labels"
-    if not (inside / "zarr.json").exists() and not (inside / ".zattrs").exists():
+    attributes = _optional(inside)
+    if attributes is None:
         return []
-    attributes = _attributes(inside)
     ome = attributes.get("ome", attributes)
     listed = vetted.items(vetted.mapping(ome, "ome", inside).get("labels"), "its list of labels", inside)
     return [vetted.inner_path(name, inside) for name in listed]
 
 
-def _scene_paths(path: Path) -> list[str]:
+def _scene_paths(path: Place) -> list[str]:
     attributes = _attributes(path)
     has = ngff.holds(attributes)
     if "multiscales" in has:
@@ -243,22 +254,22 @@ def _scene_paths(path: Path) -> list[str]:
     _bad("no image, plate or well is described here", path, "omezarr-kind")
 
 
-def _series(path: Path) -> list[str]:
+def _series(path: Place) -> list[str]:
     """The images of a bioformats2raw collection: those it lists, else those numbered from 0."""
     listed = path / "OME"
-    if (listed / "zarr.json").exists() or (listed / ".zattrs").exists():
-        attributes = _attributes(listed)
+    attributes = _optional(listed)
+    if attributes is not None:
         ome = attributes.get("ome", attributes)
         series = ome.get("series") if isinstance(ome, dict) else None
         if isinstance(series, list):
             return [vetted.inner_path(s, listed) for s in series]
     out: list[str] = []
-    while (path / str(len(out)) / "zarr.json").exists() or (path / str(len(out)) / ".zattrs").exists():
+    while len(out) < SERIES and _optional(path / str(len(out))) is not None:
         out.append(str(len(out)))
     return out
 
 
-def _groups(path: Path, scene: str) -> dict[str, str]:
+def _groups(path: Place, scene: str) -> dict[str, str]:
     parts = scene.split("/")
     if len(parts) != 3:
         return {}
@@ -268,12 +279,35 @@ def _groups(path: Path, scene: str) -> dict[str, str]:
     return {"plate": plate, "well": f"{row}{number}", "field": of}
 
 
-def _attributes(folder: Path) -> dict[str, Any]:
-    if (folder / "zarr.json").exists():
-        document = vetted.mapping(vetted.load(folder / "zarr.json"), "its metadata", folder)
-        return vetted.mapping(document.get("attributes", {}), "attributes", folder)
-    return vetted.mapping(vetted.load(folder / ".zattrs"), "attributes", folder)
+def _described(folder: Place) -> dict[str, Any] | None:
+    """The attributes of a group; None where there is none."""
+    found = vetted.first(folder, ("zarr.json", ".zattrs"))
+    if found is None:
+        return None
+    name, document = found
+    if name == ".zattrs":
+        return vetted.mapping(document, "attributes", folder)
+    return vetted.mapping(vetted.mapping(document, "its metadata", folder).get("attributes", {}), "attributes", folder)
 
 
-def _bad(message: str, path: Path, rule: str) -> NoReturn:
+def _optional(folder: Place) -> dict[str, Any] | None:
+    """The attributes of a group that need not be there; a bucket may refuse what it has not."""
+    try:
+        return _described(folder)
+    except StoreError as e:
+        if e.rule != "url-denied":
+            raise
+        return None
+
+
+def _attributes(folder: Place) -> dict[str, Any]:
+    found = _described(folder)
+    if found is None:
+        raise FormatError(
+            "there is no Zarr group here", where=folder, fix="name a folder of OME-Zarr", rule="json-missing"
+        )
+    return found
+
+
+def _bad(message: str, path: Place, rule: str) -> NoReturn:
     raise FormatError(message, where=path, fix="mend the metadata, or write the image again", rule=rule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ from corpuscle.formats import ngff
 from corpuscle.formats.shards import PLANE, Grid, chunk, shard, v2_metadata, v3_metadata
 from corpuscle.formats.zarrays import ZarrArray
 
+LARGE = 1 << 22
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -39,6 +42,7 @@ class Target:
 
     Every shard is a file that appears whole under its name or not at all, so writers need no lock so long as no two
     have the same shard. Level k may be built once the shards of level k - 1 beneath it are there. It can be pickled.
+    In the folder `aside`, on the same disk, shards are made before they take their place; by default, where they go.
     """
 
     path: Path
@@ -47,6 +51,7 @@ class Target:
     channels: tuple[Channel, ...] = ()
     labels_of: str | None = None
     version: ngff.Version = "0.5"
+    aside: Path | None = None
 
     @property
     def shards(self) -> list[Box]:
@@ -56,6 +61,10 @@ class Target:
     def level_shards(self, k: int) -> list[Box]:
         """The shards of level `k`, in C order."""
         return self._level(k).grid.boxes
+
+    def span(self, k: int) -> tuple[int, ...]:
+        """How many pixels of level 0 one of level `k` spans along each axis."""
+        return tuple(math.prod(n) for n in zip(*(v.step for v in self.levels[: k + 1]), strict=True))
 
     def write(self, box: Box, pixels: NDArray[Any], *, level: int = 0) -> None:
         """Put pixels under a box of level 0, or of another, that is made of whole shards.
@@ -109,6 +118,10 @@ class Target:
             self.labels_of,
         )
 
+    def holds(self, k: int, start: Sequence[int]) -> bool:
+        """Whether the shard of level `k` that begins here has been written."""
+        return self._file(k, Box(tuple(start), tuple(start))).exists()
+
     def absent(self) -> Iterator[Path]:
         """The shard files that should be there and are not: they would read as zeros."""
         for k, level in enumerate(self.levels):
@@ -134,12 +147,12 @@ class Target:
         grid, labels = self.levels[k].grid, self.labels_of is not None
         if self.version == "0.4":
             whole = pixels if isinstance(pixels, np.ndarray) else pixels(box)
-            data = chunk(whole, grid.chunk, labels=labels)
+            data: bytes | memoryview = chunk(whole, grid.chunk, labels=labels)
         elif isinstance(pixels, np.ndarray):
             data = shard(grid, box, lambda part: pixels[part.inside(box).slices], labels=labels)
         else:
             data = shard(grid, box, pixels, labels=labels)
-        put(self._file(k, box), data)
+        put(self._file(k, box), data, aside=self.aside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +185,7 @@ def create(
     windows: Sequence[tuple[float, float]] = (),
     extra: Mapping[str, Any] | None = None,
     plane: tuple[int, int] = PLANE,
+    aside: Path | None = None,
 ) -> Target:
     """A new image of no pixels yet, with the metadata of all its levels; that of the group is written last.
 
@@ -191,6 +205,9 @@ def create(
         JSON to keep under ``corpuscle``.
     plane
         Side of a chunk and of a shard of a flat image, the second a multiple of the first.
+    aside
+        A folder on the same disk to make files in before they take their place, so that nothing torn is ever left
+        among those of the image.
 
     Raises
     ------
@@ -207,7 +224,8 @@ def create(
             fix="convert to a number type first",
             rule="zarr-dtype",
         )
-    target = Target(path, _levels(space, shape, version, plane), kind, tuple(channels), labels_of, version)
+    levels = _levels(space, shape, version, plane)
+    target = Target(path, levels, kind, tuple(channels), labels_of, version, aside)
     spaces = [v.space for v in target.levels]
     attributes = ngff.multiscales(
         spaces,
@@ -228,8 +246,17 @@ def create(
         )
     for file, found in there.items():
         if found is None:
-            put(path / file, documents[file])
+            put(path / file, documents[file], aside=aside)
     return target
+
+
+def coarser(pixels: NDArray[Any], step: Sequence[int], *, labels: bool) -> NDArray[Any]:
+    """What `downsample` answers, by a compiled kernel where there is enough to do to make up for loading it."""
+    if pixels.size < LARGE:
+        return downsample(pixels, step, labels=labels)
+    from corpuscle.kernels.coarser import downsample as fast
+
+    return fast(pixels, step, labels=labels)
 
 
 def levelled(
@@ -247,22 +274,35 @@ def group(attributes: Mapping[str, Any], version: ngff.Version) -> dict[str, byt
     return {"zarr.json": _json({"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)})}
 
 
-def put(path: Path, data: bytes) -> None:
+def put(path: Path, *data: bytes | memoryview, aside: Path | None = None) -> None:
     """A file under its final name, whole or not at all, its folder made where it is missing.
 
-    Guards against a killed process, not a power cut. What a killed one leaves is called ``.<name>.<pid>-<hex>.part``.
+    Guards against a killed process, not a power cut. What a killed one leaves is called ``.<name>.<pid>-<hex>.part``
+    and lies in `aside`, or beside the file.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    part = (aside or path.parent) / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
         try:
-            aside.write_bytes(data)
+            _fill(part, data)
         except FileNotFoundError:
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_bytes(data)
-        aside.replace(path)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            _fill(part, data)
+        try:
+            part.replace(path)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(path)
     except OSError as e:
-        aside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise StoreError(f"cannot be written: {e.strerror or e}", where=path, fix="check space and rights") from e
+
+
+def _fill(path: Path, data: Sequence[bytes | memoryview]) -> None:
+    with open(path, "wb", buffering=0) as file:
+        for piece in data:
+            rest = memoryview(piece).cast("B")
+            while rest.nbytes:
+                rest = rest[file.write(rest) :]
 
 
 def _levels(space: Space, shape: Sequence[int], version: ngff.Version, plane: tuple[int, int]) -> tuple[Level, ...]:

@@ -8,9 +8,9 @@ own way of creating an array and committing one shard costs more than compressin
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import google_crc32c
 import numpy as np
@@ -133,54 +133,78 @@ def v2_metadata(grid: Grid, dtype: np.dtype[Any], *, labels: bool) -> dict[str, 
     }
 
 
-def shard(grid: Grid, box: Box, pixels: Callable[[Box], NDArray[Any]], *, labels: bool) -> bytes:
+def shard(grid: Grid, box: Box, pixels: Callable[[Box], NDArray[Any]], *, labels: bool) -> memoryview:
     """The file of one shard; `pixels` is asked for one chunk after the other, so no more is held decoded.
 
     A chunk of nothing but zeros takes no space but its place in the index.
     """
-    parts: list[bytes] = []
-    index: list[int] = []
+    corners = list(Box((0,) * len(grid.shape), grid.shard).tiles(grid.chunk))
+    index = np.full((len(corners), 2), ABSENT, "<u8")
+    out: NDArray[np.uint8] | None = None
     at = 0
-    for corner in Box((0,) * len(grid.shape), grid.shard).tiles(grid.chunk):
+    for row, corner in zip(index, corners, strict=True):
         start = tuple(a + c for a, c in zip(box.start, corner.start, strict=True))
         if any(a >= n for a, n in zip(start, box.stop, strict=True)):
-            index += [ABSENT, ABSENT]
             continue
-        inner = Box(start, tuple(a + c for a, c in zip(start, grid.chunk, strict=True))).clip(box)
-        values = pixels(inner)
-        if not (values.any() or (values.dtype.kind == "f" and np.signbit(values).any())):
-            index += [ABSENT, ABSENT]
+        values = pixels(Box(start, tuple(a + c for a, c in zip(start, grid.chunk, strict=True))).clip(box))
+        if blank(values):
             continue
-        coded = chunk(values, grid.chunk, labels=labels)
-        parts += [coded, _crc(coded)]
-        index += [at, len(coded) + 4]
-        at += len(coded) + 4
-    table = struct.pack(f"<{len(index)}Q", *index)
-    return b"".join([*parts, table, _crc(table)])
+        values = _filled(values, grid.chunk)
+        most = _most(values.nbytes, labels=labels) + 4
+        if out is None:  # what is not written to takes no memory
+            out = np.empty(most * len(corners) + index.nbytes + 4, np.uint8)
+        room = out.data[at : at + most]
+        size = len(_encode(values, labels=labels, out=room[:-4]))
+        room[size : size + 4] = _crc(room[:size])
+        row[:] = at, size + 4
+        at += size + 4
+    table = index.tobytes()
+    if out is None:
+        out = np.empty(len(table) + 4, np.uint8)
+    out.data[at : at + len(table) + 4] = table + _crc(table)
+    return out.data[: at + len(table) + 4]
+
+
+def blank(values: NDArray[Any]) -> bool:
+    """Whether there is nothing but zeros, of which none is negative."""
+    if values.size and values[(0,) * values.ndim]:  # so that most need not be looked at
+        return False
+    return not (values.any() or (values.dtype.kind == "f" and np.signbit(values).any()))
 
 
 def chunk(values: NDArray[Any], shape: tuple[int, ...], *, labels: bool) -> bytes:
     """One chunk, compressed; what the edge of the array cuts off is filled with zeros."""
+    values = _filled(values, shape)
+    room = memoryview(bytearray(_most(values.nbytes, labels=labels)))
+    return bytes(room[: len(_encode(values, labels=labels, out=room))])
+
+
+def _filled(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """A whole chunk, in the order of bytes that is stored."""
     if values.shape != shape:
         full = np.zeros(shape, values.dtype)
         full[tuple(slice(0, n) for n in values.shape)] = values
         values = full
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+
+
+def _most(size: int, *, labels: bool) -> int:
+    """Bytes that a chunk takes at worst, as zstd and blosc say; given more room, blosc would pack it differently."""
+    return size + (size >> 8) + 1024 if labels else size + 16
+
+
+def _encode(plain: NDArray[Any], *, labels: bool, out: memoryview) -> Sized:
     import imagecodecs  # tens of megabytes, which reading does not need
 
-    plain = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    room: Any = out  # its annotations know neither arrays nor views, which it takes
     if labels:
-        return bytes(imagecodecs.zstd_encode(plain.tobytes(), level=LEVEL))
-    # Given bytes instead of the array, imagecodecs forgets the size of a pixel, and shuffles nothing.
-    squeezed = imagecodecs.blosc_encode(
-        plain,  # type: ignore[arg-type]
-        level=LEVEL,
-        compressor="zstd",
-        shuffle="bitshuffle",
-        typesize=plain.itemsize,
-        numthreads=1,
+        return imagecodecs.zstd_encode(cast("bytes", plain.data), level=LEVEL, out=room)
+    # Given bytes instead of the array, it forgets the size of a pixel, and shuffles nothing.
+    pixels, size = cast("bytes", plain), plain.itemsize
+    return imagecodecs.blosc_encode(
+        pixels, level=LEVEL, compressor="zstd", shuffle="bitshuffle", typesize=size, numthreads=1, out=room
     )
-    return bytes(squeezed)
 
 
-def _crc(data: bytes) -> bytes:
-    return struct.pack("<I", google_crc32c.value(data))
+def _crc(data: bytes | memoryview) -> bytes:
+    return struct.pack("<I", google_crc32c.value(bytes(data)))

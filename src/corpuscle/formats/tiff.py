@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from corpuscle.errors import FormatError, SpaceError
 from corpuscle.formats.contract import Loss, Scene, image_of, lost, named, pick
 from corpuscle.formats.lazy import Lazy
 from corpuscle.formats.source import aside, head
+from corpuscle.formats.windows import Window
 
 # tifffile is imported where it is used, through the modules named here: a sniff must not wait for it.
 if TYPE_CHECKING:
@@ -220,10 +222,14 @@ def _placed(axes: str, array: Lazy, told: Told, path: Path) -> tuple[Space, Lazy
 
 def _reshaped(array: Lazy, shape: tuple[int, ...]) -> Lazy:
     """The same planes with axes of length one put in before them."""
-    inner = len(array.shape) - array.lead
-    if shape[len(shape) - inner :] != array.shape[array.lead :] or len(shape) < len(array.shape):
+    raw = array.lead == 0 and array.windowed
+    inner = (3 if array.load.args[-1] else 2) if raw else len(array.shape) - array.lead  # type: ignore[attr-defined]
+    if shape[len(shape) - inner :] != array.shape[len(array.shape) - inner :] or len(shape) < len(array.shape):
         raise ValueError(f"pixels of shape {array.shape} are not {shape}")
-    return Lazy(shape, array.dtype, array.load, len(shape) - inner, array.paths)
+    if not raw:
+        return replace(array, shape=shape, lead=len(shape) - inner)
+    path, _, *rest = array.load.args  # type: ignore[attr-defined]
+    return replace(array, shape=shape, load=partial(_raw, path, shape, *rest))
 
 
 def _level(series: Any, number: int, k: int, path: Path) -> tuple[str, Lazy]:
@@ -271,16 +277,15 @@ def _level(series: Any, number: int, k: int, path: Path) -> tuple[str, Lazy]:
                 fix="copy the file again",
                 rule="tiff-truncated",
             )
-        stored = (math.prod(lengths[: len(lengths) - inner]), *shape[len(shape) - inner :])
-        load: Any = partial(_plane_of, str(path), stored, _ordered(page, dtype).str, int(level.dataoffset), last)
-        return axes, Lazy(lengths, native, load, len(lengths) - inner, (str(path),))
+        load: Any = partial(_raw, str(path), lengths, _ordered(page, dtype).str, int(level.dataoffset), last)
+        return axes, Lazy(lengths, native, load, paths=(str(path),), windowed=True)
     per_page = tuple(int(n) for n in page.shape)
     planes = math.prod(shape) // math.prod(per_page)
     if per_page == shape[len(shape) - len(per_page) :] and len(per_page) == inner and planes == len(level.pages):
         files = tuple(str(Path(p.parent.filehandle.path)) for p in level.pages) if level.is_multifile else (str(path),)
         offsets = np.array([int(p.offset) for p in level.pages], np.int64).tobytes()
         load = partial(tiffpages.pages, files, offsets, lengths[len(lengths) - inner :], native.str, last)
-        return axes, Lazy(lengths, native, load, len(lengths) - inner, files)
+        return axes, Lazy(lengths, native, load, len(lengths) - inner, files, windowed=int(page.compression) == 1)
     return axes, Lazy(lengths, native, partial(_whole, str(path), number, k, last, lengths), 0, (str(path),))
 
 
@@ -288,11 +293,12 @@ def _ordered(page: Any, dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype.newbyteorder(page.parent.byteorder)
 
 
-def _plane_of(path: str, shape: tuple[int, ...], dtype: str, start: int, last: bool, index: int) -> Any:
-    from corpuscle.formats import tiffpages
-
-    plane = math.prod(shape[1:]) * np.dtype(dtype).itemsize
-    return tiffpages.mapped(path, shape[1:], dtype, start + index * plane, last, 0)
+def _raw(path: str, shape: tuple[int, ...], dtype: str, start: int, last: bool, index: int) -> Window:
+    """All pixels of a series that lie in one piece; samples, which come `last` in the file, before y and x."""
+    if not last:
+        return Window(path, shape, dtype, start)
+    n = len(shape)
+    return Window(path, (*shape[:-3], *shape[-2:], shape[-3]), dtype, start, (*range(n - 3), n - 1, n - 3, n - 2))
 
 
 def _whole(path: str, number: int, k: int, last: bool, shape: tuple[int, ...], index: int) -> NDArray[Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +22,7 @@ from corpuscle.errors import FormatError
 from corpuscle.formats import safexml
 from corpuscle.formats.bombs import defuse
 from corpuscle.formats.source import head, length
+from corpuscle.formats.windows import Window
 
 # What tifffile has to say of a file is told here as an error or a fact; an application may still listen to its log.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -149,18 +152,12 @@ class Page:
         keys = key if isinstance(key, tuple) else (key,)
         box = [k.indices(n)[:2] for k, n in zip(keys, self.shape, strict=False)] if _plain(keys, self.shape) else None
         try:
+            if (window := _laid(self, os.stat(self.path).st_mtime_ns)) is not None:
+                return np.asarray(window[keys], self.dtype)
             with tifffile.TiffFile(self.path) as file:
                 file.filehandle.seek(self.offset)
                 page = tifffile.TiffPage(file, index=0)
-                vet(page, self.path)
-                stored = tuple(int(n) for n in page.shape)
-                if (stored[-1], *stored[:-1]) != self.shape if self.last else stored != self.shape:
-                    raise FormatError(
-                        f"the page at byte {self.offset} has shape {stored}, unlike the first, {self.shape}",
-                        where=self.path,
-                        fix="copy the file again, or export it again",
-                        rule="tiff-corrupt",
-                    )
+                self.vet(page)
                 if box is None or page.planarconfig == 2 or page.imagedepth > 1 or len(page.shape) > 3:
                     return np.asarray(_first_axis(page.asarray(), self.last)[keys])
                 return _region(file, page, box, self.shape, self.dtype)
@@ -174,24 +171,37 @@ class Page:
                 rule="tiff-corrupt",
             ) from e
 
+    def vet(self, page: Any) -> None:
+        """FormatError where the page cannot be what it claims, or is not as the others are."""
+        vet(page, self.path)
+        stored = tuple(int(n) for n in page.shape)
+        if (stored[-1], *stored[:-1]) != self.shape if self.last else stored != self.shape:
+            raise FormatError(
+                f"the page at byte {self.offset} has shape {stored}, unlike the first, {self.shape}",
+                where=self.path,
+                fix="copy the file again, or export it again",
+                rule="tiff-corrupt",
+            )
+
+
+@lru_cache(maxsize=4096)
+def _laid(of: Page, stamp: int) -> Window | None:
+    """Where the pixels of a page lie, if they lie in one piece just as they are."""
+    with tifffile.TiffFile(of.path) as file:
+        file.filehandle.seek(of.offset)
+        page = tifffile.TiffPage(file, index=0)
+        of.vet(page)
+        if page.dtype is None or not page.is_memmappable or page.fillorder != 1 or len(page.shape) not in (2, 3):
+            return None
+        stored = tuple(int(n) for n in page.shape)
+        order = (2, 0, 1) if of.last else ()
+        return Window(of.path, stored, page.dtype.newbyteorder(file.byteorder).str, int(page.dataoffsets[0]), order)
+
 
 def pages(paths: tuple[str, ...], offsets: bytes, shape: tuple[int, ...], dtype: str, last: bool, index: int) -> Page:
     """The page of this number, out of its files and the packed offsets of the pages in them."""
     offset = int(np.frombuffer(offsets, np.int64)[index])
     return Page(paths[min(index, len(paths) - 1)], offset, shape, np.dtype(dtype), last)
-
-
-def mapped(path: str, shape: tuple[int, ...], dtype: str, start: int, last: bool, index: int) -> NDArray[Any]:
-    """Pixels that lie in one piece, mapped."""
-    try:
-        return _first_axis(np.memmap(path, np.dtype(dtype), "r", start, shape), last)
-    except (OSError, ValueError) as e:
-        raise FormatError(
-            f"has changed since it was opened: {e}",
-            where=path,
-            fix="leave the file alone while it is read, and run again",
-            rule="file-changed",
-        ) from e
 
 
 def series(path: str, number: int, level: int, last: bool, index: int) -> NDArray[Any]:

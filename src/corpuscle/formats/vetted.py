@@ -3,34 +3,77 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from corpuscle.errors import FormatError
+from corpuscle.errors import CorpuscleError, FormatError, StoreError
+from corpuscle.formats import storage
+from corpuscle.formats.place import Place, Url
 
 JSON_LIMIT = 64 << 20
 TEXT_LIMIT = 1024
 
 
-def load(path: Path) -> Any:
-    """What a JSON file holds; a FormatError where it is absent, larger than 64 MB, torn or not JSON."""
+def load(path: Place) -> Any:
+    """What a JSON file holds; a FormatError where it is absent, larger than 64 MB, torn or not JSON.
+
+    Behind a URL also a StoreError, where the server does not give it.
+    """
     try:
-        if path.stat().st_size > JSON_LIMIT:
-            raise FormatError(
-                f"metadata of more than {JSON_LIMIT >> 20} MB",
-                where=path,
-                fix="write the image again",
-                rule="json-large",
-            )
-        return json.loads(path.read_bytes())
+        return parsed(_bytes(path), path)
     except OSError as e:
+        if isinstance(e, CorpuscleError):
+            raise
         raise FormatError(
             f"cannot be read: {e.strerror or e}", where=path, fix="copy the folder again", rule="json-missing"
         ) from e
+
+
+def first(folder: Place, names: Sequence[str]) -> tuple[str, Any] | None:
+    """The first of these JSON files that a folder holds: its name, and what is in it; None where it has none."""
+    refused: StoreError | None = None
+    for name in names:
+        path = folder / name
+        if isinstance(path, Path):
+            if path.exists():
+                return name, load(path)
+            continue
+        try:
+            return name, parsed(_bytes(path), path)
+        except FileNotFoundError:
+            continue
+        except StoreError as e:
+            if e.rule != "url-denied":
+                raise
+            refused = e  # how a public bucket that may not be listed says that there is no such file
+    if refused is not None:
+        raise refused
+    return None
+
+
+def parsed(data: bytes, path: Place) -> Any:
+    """What JSON says; a FormatError where it is torn or none."""
+    try:
+        return json.loads(data)
     except (ValueError, RecursionError) as e:
         raise FormatError(
             f"is not JSON: {str(e)[:200]}", where=path, fix="copy the file again", rule="json-torn"
         ) from e
+
+
+def _bytes(path: Place) -> bytes:
+    """All of a file, or a FileNotFoundError; a FormatError where it is more than any metadata is."""
+    if isinstance(path, Url):
+        data = storage.fetch(path, limit=JSON_LIMIT)
+        if data is None:
+            raise FileNotFoundError(2, "there is no such file")
+        return data
+    if path.stat().st_size > JSON_LIMIT:
+        raise FormatError(
+            f"metadata of more than {JSON_LIMIT >> 20} MB", where=path, fix="write the image again", rule="json-large"
+        )
+    return path.read_bytes()
 
 
 def mapping(value: object, what: str, where: str | Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Zarr arrays on disk, versions 2 and 3, opened where they are read: lazy, and light enough to send to a worker."""
+"""Zarr arrays, versions 2 and 3, opened where they are read: lazy, and light enough to send to a worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,10 +13,13 @@ from numpy.typing import NDArray
 
 from corpuscle.core.box import Box
 from corpuscle.errors import FormatError, PlanError, StoreError
-from corpuscle.formats import vetted
+from corpuscle.formats import storage, vetted
+from corpuscle.formats.place import Place, Url
+from corpuscle.formats.storage import cache, keep
+
+__all__ = ["CHUNK_LIMIT", "ZarrArray", "cache", "keep", "open_array"]
 
 CHUNK_LIMIT = 1 << 30
-CACHE_BYTES = 16 << 20
 _TYPES = (
     "bool",
     "int8",
@@ -36,13 +38,14 @@ _TYPES = (
 
 @dataclass(frozen=True, slots=True)
 class ZarrArray:
-    """An array in a folder of the local disk, read by tensorstore, or by zarr-python where that lacks the codec.
+    """An array in a folder, or behind a URL, read by tensorstore, or by zarr-python where that lacks the codec.
 
-    Holds no open file: a worker that is sent one opens it for itself, once. Decoded chunks are kept up to 128 MB
-    per process, and looked up again on disk before they are used, so what another process has written is seen.
+    Holds no open file: a worker that is sent one opens it for itself, once. Decoded chunks are kept up to 16 MB
+    per process (see `cache`), and looked up again on disk before they are used, so what another process has written
+    is seen. Behind a URL what was read is held to be so for five minutes at most.
 
-    Reading raises a StoreError where the bytes on disk are torn or fail their checksum, and a PlanError where the
-    region is larger than the memory of the machine.
+    Reading raises a StoreError where the bytes are torn or fail their checksum, or a server does not give them, and a
+    PlanError where the region is larger than the memory of the machine.
     """
 
     path: str
@@ -67,7 +70,7 @@ class ZarrArray:
                 fix="read it by boxes",
                 rule="zarr-large",
             )
-        out = _read(self.path, where)
+        out = _read(self.path, where, nbytes)
         if out.dtype != self.dtype or out.ndim != len(where):
             raise StoreError(
                 f"holds {out.dtype}, not {self.dtype} any more",
@@ -84,13 +87,14 @@ class ZarrArray:
         return f"<zarr: {' x '.join(map(str, self.shape))} {self.dtype} at {self.path}>"
 
 
-def open_array(folder: Path) -> ZarrArray:
+def open_array(folder: Place) -> ZarrArray:
     """The array in `folder`, of whichever Zarr version; nothing but its metadata is read.
 
     Raises a FormatError where there is none, or its metadata cannot be meant.
     """
-    if (folder / "zarr.json").exists():
-        meta = vetted.mapping(vetted.load(folder / "zarr.json"), "its metadata", folder)
+    name, document = vetted.first(folder, ("zarr.json", ".zarray")) or ("", None)
+    if name == "zarr.json":
+        meta = vetted.mapping(document, "its metadata", folder)
         if meta.get("zarr_format") != 3 or meta.get("node_type") != "array":
             _bad("is no Zarr array", folder, "zarr-metadata")
         grid = vetted.mapping(meta.get("chunk_grid"), "chunk_grid", folder)
@@ -104,8 +108,8 @@ def open_array(folder: Path) -> ZarrArray:
         if names is not None and not (isinstance(names, list) and len(names) == len(shape)):
             _bad(f"dimension_names {str(names)[:80]} for {len(shape)} axes", folder, "zarr-metadata")
         named = tuple(names) if names and all(isinstance(n, str) for n in names) else None
-    elif (folder / ".zarray").exists():
-        meta = vetted.mapping(vetted.load(folder / ".zarray"), "its metadata", folder)
+    elif name == ".zarray":
+        meta = vetted.mapping(document, "its metadata", folder)
         if meta.get("zarr_format") != 2:
             _bad("is no Zarr array", folder, "zarr-metadata")
         shape = vetted.sizes(meta.get("shape"), "shape", folder, least=0)
@@ -120,7 +124,7 @@ def open_array(folder: Path) -> ZarrArray:
         _bad(
             f"one chunk of {chunk} {dtype} would be {math.prod(chunk) * dtype.itemsize >> 20} MB", folder, "zarr-chunk"
         )
-    return ZarrArray(str(folder), shape, dtype, chunk, shard, named)
+    return ZarrArray(folder if isinstance(folder, Url) else str(folder), shape, dtype, chunk, shard, named)
 
 
 def _region(key: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], set[int]]:
@@ -149,70 +153,22 @@ def _region(key: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], set[in
     return tuple(out), drop
 
 
-def _read(path: str, where: tuple[slice, ...]) -> NDArray[Any]:
-    handle = _handle(path)
+def _read(path: str, where: tuple[slice, ...], nbytes: int) -> NDArray[Any]:
+    handle = storage.opened(path)
     try:
         part = handle[where]
-        return np.ascontiguousarray(part if isinstance(part, np.ndarray) else part.read().result())
+        if not isinstance(part, np.ndarray):
+            part = storage.wait(part.read(), path, nbytes=nbytes)
+        return np.ascontiguousarray(part)
+    except StoreError:
+        raise
     except (ValueError, OSError, RuntimeError, KeyError) as e:
-        raise StoreError(
-            f"its bytes cannot be read back: {_short(e)}",
+        raise (storage.unreachable(e, path) if isinstance(path, Url) else None) or StoreError(
+            f"its bytes cannot be read back: {storage.short(e)}",
             where=path,
             fix="it is torn or was changed; write it again",
             rule="zarr-corrupt",
         ) from e
-
-
-def _handle(path: str) -> Any:
-    if _home() != os.getpid():
-        raise StoreError(
-            "tensorstore was at work in a process before it was forked into this one, where it would abort",
-            where=path,
-            fix="start workers by spawn or forkserver",
-            rule="zarr-forked",
-        )
-    for name in ("zarr.json", ".zarray"):
-        try:
-            stat = os.stat(os.path.join(path, name))
-        except OSError:
-            continue
-        return _opened(path, name, stat.st_mtime_ns, stat.st_ino)
-    raise StoreError("the array is gone", where=path, fix="copy the folder again", rule="zarr-missing")
-
-
-@lru_cache(maxsize=64)
-def _opened(path: str, name: str, _mtime: int, _inode: int) -> Any:
-    import tensorstore as ts  # here, so that to ask what a file is costs no engine
-
-    driver = "zarr3" if name == "zarr.json" else "zarr"
-    spec = {"driver": driver, "kvstore": {"driver": "file", "path": path}, "recheck_cached_metadata": "open"}
-    try:
-        return ts.open(spec, open=True, context=_context()).result()
-    except (ValueError, NotImplementedError, OSError) as first:
-        import zarr  # only for the rare codec that tensorstore lacks: it takes half a second to import
-
-        try:
-            return zarr.open_array(path, mode="r")
-        except (ValueError, TypeError, KeyError, NotImplementedError, OSError, RuntimeError):
-            raise FormatError(
-                f"no engine opens it: {_short(first)}",
-                where=path,
-                fix="see the codecs in its metadata",
-                rule="zarr-codec",
-            ) from first
-
-
-@lru_cache(maxsize=1)
-def _context() -> Any:
-    import tensorstore as ts
-
-    return ts.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}})
-
-
-@lru_cache(maxsize=1)
-def _home() -> int:
-    """The process that first read an array; a forked child inherits the answer."""
-    return os.getpid()
 
 
 @lru_cache(maxsize=1)
@@ -220,7 +176,7 @@ def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _dtype(kind: object, folder: Path) -> np.dtype[Any]:
+def _dtype(kind: object, folder: Place) -> np.dtype[Any]:
     try:
         dtype = np.dtype(kind).newbyteorder("=") if isinstance(kind, str) else None
     except TypeError:
@@ -230,21 +186,17 @@ def _dtype(kind: object, folder: Path) -> np.dtype[Any]:
     return dtype
 
 
-def _inner(codecs: object, shard: tuple[int, ...], folder: Path) -> tuple[int, ...]:
+def _inner(codecs: object, shard: tuple[int, ...], folder: Place) -> tuple[int, ...]:
     for codec in vetted.items(codecs, "codecs", folder):
         if isinstance(codec, dict) and codec.get("name") == "sharding_indexed":
             return _chunk_shape(codec.get("configuration"), folder)
     return shard
 
 
-def _chunk_shape(configuration: object, folder: Path) -> tuple[int, ...]:
+def _chunk_shape(configuration: object, folder: Place) -> tuple[int, ...]:
     found = vetted.mapping(configuration, "configuration", folder).get("chunk_shape")
     return vetted.sizes(found, "chunk_shape", folder)
 
 
-def _short(e: Exception) -> str:
-    return str(e).split(" [", 1)[0][:300]
-
-
-def _bad(message: str, folder: Path, rule: str) -> NoReturn:
+def _bad(message: str, folder: Place, rule: str) -> NoReturn:
     raise FormatError(message, where=folder, fix="mend the metadata, or write the image again", rule=rule)
