@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from corpuscle.blocks.conditions import Conditions
 from corpuscle.blocks.engines.local import Local
 from corpuscle.blocks.fingerprint import fingerprint
 from corpuscle.blocks.memory import Memory
-from corpuscle.blocks.run import Conditions, run
+from corpuscle.blocks.run import run
 from corpuscle.blocks.step import Across, Blockwise, Whole, rebind
 from corpuscle.core import Image, Record, Space, px, um
 from corpuscle.errors import CorpuscleError, FormatError, SettingsError, SpaceError, StepError, StoreError

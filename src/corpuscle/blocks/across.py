@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from corpuscle.blocks.conditions import Conditions
+from corpuscle.blocks.passes import blocks_of
+from corpuscle.blocks.progress import Receipt
 from corpuscle.blocks.shelf import Made, Shelf
-from corpuscle.blocks.step import Across, applies, reads
-from corpuscle.blocks.whole import Did, call, history, is_made
-from corpuscle.core import Layer, Record
+from corpuscle.blocks.step import Across, Blockwise, applies, reads
+from corpuscle.blocks.whole import SMALL, Did, call, history, is_made
+from corpuscle.core import Image, Layer, Record
 from corpuscle.store.digest import of_json
+
+FORMULA = "formula of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,11 @@ def groups(step: Across, shelf: Shelf, names: Sequence[str]) -> list[Group]:
 
 
 def run_group(step: Across, mark: str, shelf: Shelf, group: Group) -> Did:
-    """Make the layer of one group, unless it is made already from these very inputs."""
+    """Make the layer of one group, unless it is made already from these very inputs.
+
+    An answer that is a large image which nobody has computed yet is handed back unmade, as the one
+    value of `Did.left`, for `write_formula`: its blocks are work for the whole engine.
+    """
     inputs = {
         n: of_json([[m, shelf.made(m)[n].digest] for m in group.members if n in shelf.made(m)]) for n in reads(step)
     }
@@ -50,10 +63,68 @@ def run_group(step: Across, mark: str, shelf: Shelf, group: Group) -> Did:
     else:
         record = Record(group.name, group.groups)
     answers = call(step, [_each(shelf, group, n) for n in reads(step)], group.name)
+    told = history(step, mark, inputs)
     for n, layer in answers.items():
+        if isinstance(layer, Image) and layer.nbytes > SMALL and not isinstance(layer.array, np.ndarray):
+            return Did(left=Formula(record, n, layer, told))
         record = record.with_layer(n, layer)
-    shelf.put(record, list(answers), history(step, mark, inputs))
+    shelf.put(record, list(answers), told)
     return Did(made=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Formula:
+    """A layer of a group's record whose pixels are still to be computed, wherever they are asked for."""
+
+    record: Record
+    layer: str
+    image: Image
+    made: Made
+
+
+def write_formula(formula: Formula, shelf: Shelf, conditions: Conditions) -> Receipt:
+    """Compute and write such a layer block by block on the engine, resumable as any Blockwise step is."""
+    source, image = FORMULA + formula.layer, formula.image
+    step = Blockwise(same, source, formula.layer, axes="".join(image.space.axes), labels_of=image.labels_of)
+    lent = Lent(shelf, formula, source)
+    return blocks_of(step, formula.made.fingerprint, lent, lent.record(formula.record.name), conditions)
+
+
+def same(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The pixels as they are."""
+    return pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lent:
+    """A shelf on which a group's record seems to have the layer that is still a formula."""
+
+    shelf: Shelf
+    formula: Formula
+    source: str
+
+    def names(self) -> Sequence[str]:
+        """Those of the shelf beneath."""
+        return self.shelf.names()
+
+    def record(self, name: str) -> Record:
+        """The group's record."""
+        return self.formula.record.with_layer(self.source, self.formula.image)
+
+    def made(self, name: str) -> Mapping[str, Made]:
+        """The formula is called by what it is made from."""
+        known = dict(self.shelf.made(name)) if name in self.shelf.names() else {}
+        told = self.formula.made
+        return known | {self.source: Made("", {}, of_json([told.fingerprint, dict(told.inputs)]))}
+
+    def put(self, record: Record, layers: Sequence[str], made: Made, *, adopt: Path | None = None) -> None:
+        """Settle the layer as one that the Across step made."""
+        told = replace(self.formula.made, digest=made.digest)
+        self.shelf.put(record.without([self.source]), layers, told, adopt=adopt)
+
+    def workplace(self, name: str, layer: str) -> Path:
+        """That of the shelf beneath."""
+        return self.shelf.workplace(name, layer)
 
 
 def _each(shelf: Shelf, group: Group, layer: str) -> Iterator[Layer]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from corpuscle.blocks.merge import Answer
-from corpuscle.blocks.step import Blockwise, reads, wants_spacing
-from corpuscle.core import Box, Image, Length, Record, Space
+from corpuscle.blocks.step import Blockwise, reads, wants
+from corpuscle.core import Box, Cut, Image, Length, Record, Space
 from corpuscle.errors import StepError
 
 FLAT, DEEP = 2048, 256
@@ -22,14 +22,18 @@ class Work:
     `seen` are the output axes that the op sees as they are; along the others a block is one index thick.
     """
 
-    shape: tuple[int, ...]
+    blocks: Cut
     space: Space
-    blocks: tuple[Box, ...]
     halo: tuple[int, ...]
     level: int
     unseen: tuple[int, ...]
     drops_c: bool
     labels_of: str | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the output."""
+        return self.blocks.shape
 
 
 def plan_work(step: Blockwise, record: Record, block: tuple[int, ...] | None = None) -> Work:
@@ -45,12 +49,10 @@ def plan_work(step: Blockwise, record: Record, block: tuple[int, ...] | None = N
     level = _level(images[0], step.at)
     first = images[0].level(level)
     space, shape = first.space, first.shape
-    for name, image in zip(reads(step), images, strict=True):
+    for image in images:
         spatial = [image.level(level).shape[i] for i in image.space.spatial]
         if spatial != [shape[i] for i in space.spatial]:
-            raise StepError(
-                f"{name} is {spatial} where {reads(step)[0]} is {shape}", where=record.name, rule="step-shape"
-            )
+            raise StepError(f"images of {spatial} and {shape} are read together", where=record.name, rule="step-shape")
     drops_c = "c" in space.axes and "c" in step.axes
     if step.region is not None:
         if step.halo.value:
@@ -64,28 +66,37 @@ def plan_work(step: Blockwise, record: Record, block: tuple[int, ...] | None = N
     halo = tuple(h if i in seen else 0 for i, h in enumerate(halo))
     sizes = dict(zip(seen, block or _default(len(seen)), strict=True)) if seen else {}
     tile = tuple(min(sizes[i], n) if i in sizes else 1 for i, n in enumerate(shape))
-    blocks = tuple(Box.of(shape).tiles(tuple(max(1, n) for n in tile)))
     unseen = tuple(i for i, a in enumerate(first.space.axes) if a not in step.axes)
-    return Work(shape, space, blocks, halo, level, unseen, drops_c, step.labels_of)
+    return Work(Cut(shape, tuple(max(1, n) for n in tile)), space, halo, level, unseen, drops_c, step.labels_of)
 
 
 def answer(step: Blockwise, work: Work, record: Record, index: int) -> tuple[Answer, int]:
     """What the op makes of one block, and how many bytes it read."""
     own = work.blocks[index]
     read = own.grow(work.halo).clip(Box.of(work.shape))
-    size, arrays = 0, []
-    for image in _images(step, record):
-        source = image.level(work.level)
+    size = 0
+    given: list[Any] = []
+    corner: tuple[int, ...] = ()
+    for layer in (record[n] for n in reads(step)):
+        if not isinstance(layer, Image):
+            given.append(layer)
+            continue
+        source = layer.level(work.level)
         box = _source_box(step, work, source, read)
         pixels = source.read(box)
         size += pixels.nbytes
-        arrays.append(np.squeeze(pixels, tuple(i for i in work.unseen if i < pixels.ndim)))
+        given.append(np.squeeze(pixels, tuple(i for i in work.unseen if i < pixels.ndim)))
+        corner = corner or tuple(a for i, a in enumerate(box.start) if i not in work.unseen)
     extra: dict[str, Any] = {}
-    if wants_spacing(step.op):
+    if wants(step.op, "spacing"):
         axes = [a for a in work.space.axes if a in step.axes]
         spacing = dict(zip([work.space.axes[i] for i in work.space.spatial], work.space.spacing, strict=True))
         extra["spacing"] = tuple(spacing[a] for a in axes if a in spacing)
-    return Answer(index, own, read, step.op(*arrays, **extra)), size
+    if wants(step.op, "corner"):
+        extra["corner"] = corner
+    if wants(step.op, "target"):
+        extra["target"] = read.along([i for i, a in enumerate(work.space.axes) if a in step.axes])
+    return Answer(index, own, read, step.op(*given, **extra)), size
 
 
 def _source_box(step: Blockwise, work: Work, source: Image, read: Box) -> Box:
@@ -98,7 +109,10 @@ def _source_box(step: Blockwise, work: Work, source: Image, read: Box) -> Box:
 
 
 def _images(step: Blockwise, record: Record) -> list[Image]:
-    return [record.image(n) for n in reads(step)]
+    images = [x for n in reads(step) if isinstance(x := record[n], Image)]
+    if not images:
+        raise StepError(f"{'/'.join(reads(step))} hold no image to go over", where=record.name, rule="step-image")
+    return images
 
 
 def _level(image: Image, at: Length | None) -> int:

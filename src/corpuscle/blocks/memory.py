@@ -12,7 +12,7 @@ from corpuscle.errors import RecordMissing
 from corpuscle.store.digest import of_layer
 
 
-@dataclass
+@dataclass(eq=False)
 class Memory:
     """Records held by this process: an engine of one worker can use it, a pool cannot.
 
@@ -50,7 +50,7 @@ class Memory:
                     record = record.with_layer(n, replace(x, array=x.read(), levels=levels))
         self.records[record.name] = record
         for n in layers:
-            self.marks.setdefault(record.name, {})[n] = replace(made, digest=of_layer(record[n]))
+            self.marks.setdefault(record.name, {})[n] = replace(made, digest=made.digest or of_layer(record[n]))
 
     def workplace(self, name: str, layer: str) -> Path:
         """Under the scratch folder."""

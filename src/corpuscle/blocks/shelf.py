@@ -21,7 +21,9 @@ class Made:
 
 
 class Shelf(Protocol):
-    """Records by name. It crosses to worker processes, so it is small and can be pickled."""
+    """Records by name. It crosses to worker processes, so it is small, can be hashed and can be pickled."""
+
+    def __hash__(self) -> int: ...
 
     def names(self) -> Sequence[str]:
         """Every record, in one order that does not depend on how they came."""
@@ -36,7 +38,10 @@ class Shelf(Protocol):
         ...
 
     def put(self, record: Record, layers: Sequence[str], made: Made, *, adopt: Path | None = None) -> None:
-        """Settle these layers of the record, old or new; `adopt` is a finished store to move rather than copy."""
+        """Settle these layers of the record, old or new; `adopt` is a finished store to move rather than copy.
+
+        Where `made` knows the digest of what it made already, nothing is read again to take it.
+        """
         ...
 
     def workplace(self, name: str, layer: str) -> Path:

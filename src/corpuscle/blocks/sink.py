@@ -1,101 +1,267 @@
-"""Where blocks of pixels go: whole shards straight to their file, smaller blocks to a spool first."""
+"""Where blocks of pixels go: each writes its shards, and its own share of every coarser level, while it is in hand."""
 
 from __future__ import annotations
 
-import io
-import shutil
-from dataclasses import dataclass
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from corpuscle.core import Box, Image, Space
-from corpuscle.errors import FormatError, StepError
-from corpuscle.formats.pyramids import Target, create
-from corpuscle.store.atomic import write_bytes
+from corpuscle.core import Box, Channel, Cut, Image, Space
+from corpuscle.errors import StepError, StoreError
+from corpuscle.formats.pyramids import Target, coarser, create
+from corpuscle.formats.shards import blank
+from corpuscle.formats.zarrays import ZarrArray
+from corpuscle.store.atomic import remove, write_bytes
+from corpuscle.store.digest import Leaf, leaf, root
+from corpuscle.store.packed import pack, read_part, unpack, write_parts
+
+
+class Piece(NamedTuple):
+    """A shard that is built when all blocks are written: its level, and where it begins."""
+
+    level: int
+    start: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"level {self.level} at {'-'.join(map(str, self.start))}"
 
 
 @dataclass(frozen=True, slots=True)
 class ZarrSink:
     """An OME-Zarr image in the making. It is a few values, so every worker may hold one.
 
-    A block that is made of whole shards is written once, in the worker. One that is not (a test's
-    small blocks, a merge with a grid of its own) is spooled, and shards are composed in `image`.
+    A block that is made of whole shards is written once, in the worker, and with it a file in the
+    spool: the digest of each of its tiles, and its share of the coarser levels, down to the one
+    whose voxels would span several blocks. So no level 0 is read again. A block that is not made of
+    whole shards (a test's small ones, a merge with a grid of its own) is spooled itself.
+    What is spooled is composed, shard by shard, by the units of `tiers`.
+
+    ::
+
+        level 0   |.......|.......|.......|.......|     four blocks, a shard each
+        level 1   |... ...|... ...|                     their shares: two shards of level 1
+        level 2   |. . . .|
+
+    All that is spooled lies beside the image and appears old or new, before the block counts as written.
+    Nobody who does without `digested` may ask for the digest; a fifth of the time is saved.
     """
 
     path: Path
     name: str
     shape: tuple[int, ...]
     space: Space
-    blocks: tuple[Box, ...]
+    blocks: Cut
     labels_of: str | None = None
+    channels: tuple[Channel, ...] = ()
+    source: str | None = None
+    extra: Mapping[str, Any] | None = field(default=None, compare=False)
+    digested: bool = True
 
     def open(self, dtype: np.dtype[Any]) -> None:
         """Say the type of the pixels, before the first write; again is harmless, another is an error."""
-        note = self._note
-        if note.exists():
-            if (was := note.read_text()) != dtype.str:
-                raise StepError(f"one block answers {dtype.str} and another {was}", where=self.name, rule="step-dtype")
+        told = np.dtype(dtype).newbyteorder("=").str
+        with contextlib.suppress(FileNotFoundError):
+            self._agree(told)
             return
-        write_bytes(note, dtype.str.encode())
+        self.spool.mkdir(parents=True, exist_ok=True)
+        mine = self.spool / f".dtype.{secrets.token_hex(4)}"
+        write_bytes(mine, told.encode())
+        try:
+            os.link(mine, self._note)  # the first to say it has said it
+        except FileExistsError:
+            self._agree(told)
+        except OSError:  # a file system without links
+            write_bytes(self._note, told.encode())
+        mine.unlink(missing_ok=True)
 
     def write(self, box: Box, pixels: NDArray[Any]) -> None:
-        """Settle the pixels of a block."""
+        """Settle the pixels of a block.
+
+        Raises a StepError where it is none of the blocks, or its pixels are of another type than was told.
+        """
         target = self._target()
-        pixels = np.ascontiguousarray(pixels, target.dtype)
-        try:
+        if pixels.dtype != target.dtype or pixels.shape != box.shape:
+            raise StepError(
+                f"pixels of {pixels.shape} {pixels.dtype} for {box.shape} {target.dtype}",
+                where=self.name,
+                rule="step-dtype",
+            )
+        if self._whole(target):
+            pixels = np.ascontiguousarray(pixels)
             target.write(box, pixels)
-        except FormatError as e:
-            if e.rule != "shard-misaligned":
-                raise
-            data = io.BytesIO()
-            np.save(data, pixels)
-            self._parts.mkdir(exist_ok=True)
-            write_bytes(self._part(box), data.getvalue())
+            self._share(target, box, pixels)
+        else:
+            write_parts(self._file("parts", self.blocks, box), {"0": _packed(pixels, labels=self._labels)})
+
+    def kept(self, box: Box) -> bool:
+        """Whether this block is written."""
+        return self._file("shares" if self._whole(self._target()) else "parts", self.blocks, box).exists()
+
+    def tiers(self) -> list[list[Piece]]:
+        """What is left to build when every block is written: passes of units; those of one pass in any order."""
+        remove(self.spool / "aside")  # nobody writes now, so what lies there was left by a killed one
+        target = self._target()
+        reach = self._reach(target)
+        passes = [] if self._whole(target) else [[0]]
+        passes += [list(range(1, reach + 1)), *([k] for k in range(reach + 1, len(target.levels)))]
+        return [[Piece(k, b.start) for k in levels for b in target.level_shards(k)] for levels in passes if levels]
+
+    def build(self, unit: Piece) -> None:
+        """Write one shard: composed of what blocks spooled, or where their shares end, of the level below."""
+        target = self._target()
+        grid = target.levels[unit.level].grid
+        box = Box(unit.start, tuple(a + n for a, n in zip(unit.start, grid.shard, strict=True))).clip(
+            Box.of(grid.shape)
+        )
+        if unit.level > self._reach(target):
+            target.build_level_shard(unit.level, box)
+            return
+        pixels = self._composed(target, unit.level, box)
+        target.write(box, pixels, level=unit.level)
+        if unit.level == 0:
+            self._share(target, box, pixels)
 
     def image(self) -> Image:
-        """The finished image with its pyramid."""
+        """The finished image with its pyramid; what no unit of `tiers` has built yet is built here.
+
+        Raises a StoreError where a block was never written.
+        """
         target = self._target()
-        if self._parts.is_dir():
-            for shard in target.shards:
-                target.write(shard, self._compose(shard))
-            shutil.rmtree(self._parts)
-        target.build_levels()
+        for units in self.tiers():
+            for unit in units:
+                if not target.holds(unit.level, unit.start):
+                    self.build(unit)
+        for box in target.shards:
+            if not target.holds(0, box.start):
+                raise StoreError(f"{box} was never written", where=self.path, fix="run it again", rule="sink-block")
         return target.image()
 
-    def _compose(self, shard: Box) -> NDArray[Any]:
-        out = np.zeros(shard.shape, self._dtype)
-        for box in self.blocks:
-            part = box.clip(shard)
-            if part.size and self._part(box).exists():
-                pixels = np.load(self._part(box), mmap_mode="r")
-                out[part.inside(shard).slices] = pixels[part.inside(box).slices]
-        return out
+    def array(self) -> ZarrArray:
+        """Level 0, as it is on the disk."""
+        return self._target().array()
 
-    def _target(self) -> Target:
-        return _made(self, self._note.stat().st_ino)
+    def digest(self) -> str:
+        """The digest of the finished image, from those of its tiles as they were written: nothing is read again."""
+        target = self._target()
+        shared = self._shared(target)
+        told = (read_part(self._file("shares", shared, box), "leaves") for box in shared)
+        return root(
+            (Leaf(tuple(start), sha) for data in told for start, sha in json.loads(data)),
+            shape=self.shape,
+            dtype=target.dtype,
+            space=self.space,
+            channels=self.channels,
+            labels_of=self.labels_of,
+        )
 
     @property
-    def _dtype(self) -> np.dtype[Any]:
-        return np.dtype(self._note.read_text())
+    def spool(self) -> Path:
+        """Where work in progress lies; of no use when the image is finished."""
+        return self.path.with_name(self.path.name + ".making")
+
+    def _share(self, target: Target, box: Box, pixels: NDArray[Any]) -> None:
+        """Spool what is needed later of a block, or of a shard, that is written."""
+        tiles = target.levels[0].grid.shards(box) if self.digested else []
+        leaves = [leaf(part, pixels[part.inside(box).slices]) for part in tiles]
+        parts = {"leaves": json.dumps(leaves).encode()}
+        for k in range(1, self._reach(target) + 1):
+            pixels = coarser(pixels, target.levels[k].step, labels=self._labels)
+            parts[str(k)] = _packed(pixels, labels=self._labels)
+        write_parts(self._file("shares", self._shared(target), box), parts)
+
+    def _composed(self, target: Target, k: int, box: Box) -> NDArray[Any]:
+        """The pixels of a box of level `k`, out of what was spooled."""
+        what, cut = ("parts", self.blocks) if k == 0 else ("shares", self._shared(target))
+        span = target.span(k)
+        out = np.zeros(box.shape, target.dtype)
+        for i in cut.touching(Box(_times(box.start, span), _times(box.stop, span))):
+            own = cut[i]
+            place = Box(
+                tuple(a // n for a, n in zip(own.start, span, strict=True)),
+                tuple(-(-b // n) for b, n in zip(own.stop, span, strict=True)),
+            )
+            if data := read_part(self._file(what, cut, own), str(k)):
+                pixels = unpack(data) if self._labels else np.frombuffer(data, target.dtype).reshape(place.shape)
+                part = place.clip(box)
+                out[part.inside(box).slices] = pixels[part.inside(place).slices]
+        return out
+
+    def _whole(self, target: Target) -> bool:
+        """Whether each block is made of whole shards."""
+        shard = target.levels[0].grid.shard
+        return all(t % s == 0 or t >= n for t, s, n in zip(self.blocks.tile, shard, self.shape, strict=True))
+
+    def _shared(self, target: Target) -> Cut:
+        """The grid of those who have a share: the blocks, or the shards composed of them."""
+        return self.blocks if self._whole(target) else Cut(self.shape, target.levels[0].grid.shard)
+
+    def _reach(self, target: Target) -> int:
+        """The coarsest level of which no voxel spans two shares."""
+        tile = self._shared(target).tile
+        for k in range(1, len(target.levels)):
+            if any(t % f and t < n for t, f, n in zip(tile, target.span(k), self.shape, strict=True)):
+                return k - 1
+        return len(target.levels) - 1
+
+    def _file(self, what: str, cut: Cut, box: Box) -> Path:
+        i = cut.at([a // t for a, t in zip(box.start, cut.tile, strict=True)])
+        if cut[i] != box:
+            raise StepError(f"{box} is none of the blocks of {cut.tile}", where=self.name, rule="step-block")
+        # A thousand to a folder: file systems are slow with millions.
+        return self.spool / what / str(i // 1000) / str(i)
+
+    def _target(self) -> Target:
+        try:
+            return _made(self, self._note.stat().st_ino)
+        except FileNotFoundError as e:
+            raise StepError("no block has said its type", where=self.name, rule="step-dtype") from e
+
+    def _agree(self, told: str) -> None:
+        if (was := self._note.read_text()) != told:
+            raise StepError(f"one block answers {told} and another {was}", where=self.name, rule="step-dtype")
+
+    @property
+    def _labels(self) -> bool:
+        return self.labels_of is not None
 
     @property
     def _note(self) -> Path:
-        return self.path.with_name("dtype")
+        return self.spool / "dtype"
 
-    @property
-    def _parts(self) -> Path:
-        return self.path.with_name("parts")
 
-    def _part(self, box: Box) -> Path:
-        return self._parts / ("-".join(str(n) for n in box.start) + ".npy")
+def _packed(pixels: NDArray[Any], *, labels: bool) -> bytes:
+    """Pixels for the spool; labels shrink to next to nothing, intensities are not worth the time."""
+    if blank(pixels):
+        return b""
+    return pack(pixels) if labels else pixels.tobytes()
+
+
+def _times(index: tuple[int, ...], by: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(a * f for a, f in zip(index, by, strict=True))
 
 
 @lru_cache(maxsize=4)
 def _made(sink: ZarrSink, note: int) -> Target:
     """The target, made or found once per process rather than once per block; `note` tells one run's from another's."""
     del note
-    return create(sink.path, sink.shape, sink._dtype, sink.space, name=sink.name, labels_of=sink.labels_of)
+    return create(
+        sink.path,
+        sink.shape,
+        np.dtype((sink.spool / "dtype").read_text()),
+        sink.space,
+        name=sink.name,
+        channels=sink.channels,
+        labels_of=sink.labels_of,
+        source=sink.source,
+        extra=sink.extra,
+        aside=sink.spool / "aside",
+    )

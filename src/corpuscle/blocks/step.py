@@ -22,10 +22,13 @@ class Blockwise:
     ----------
     op
         Any function of arrays, its parameters bound with `functools.partial`. It sees the `axes`
-        it asks for, once for each index of the others; if it sees c, it answers without it. If it
-        has a parameter called `spacing`, it is given the voxel size along the spatial axes it sees.
+        it asks for, once for each index of the others; if it sees c, it answers without it. It is
+        given what it has an unbound parameter for: `spacing`, the voxel size along the spatial axes
+        it sees; `corner`, the index of the first voxel it sees; `target`, the `Box` it is to answer
+        for, halo included.
     reads, writes
-        Layer names. Images that are read together have one shape along the block.
+        Layer names. Images that are read together have one shape along the block. A layer that is
+        no image, such as a table of what to keep, is handed over whole.
     halo
         How far the op looks beyond its block: ``um(4)`` or ``px(16)``.
     axes
@@ -128,9 +131,14 @@ def bound(op: Callable[..., Any]) -> dict[str, Any]:
     return out
 
 
-def wants_spacing(op: Callable[..., Any]) -> bool:
-    """Whether the op has a parameter called `spacing` that nobody has bound."""
-    return "spacing" in inspect.signature(op).parameters and "spacing" not in bound(op)
+def wants(op: Callable[..., Any], name: str) -> bool:
+    """Whether the op has a parameter of this name that nobody has bound."""
+    return name in inspect.signature(op).parameters and name not in bound(op)
+
+
+def frees_lock(op: Callable[..., Any]) -> bool:
+    """Whether the op says that it frees the interpreter's lock, so that threads may share its work: see `core.free`."""
+    return bool(getattr(function(op), "frees_lock", False))
 
 
 def rebind(step: Step, name: str, value: Any) -> Step:

@@ -30,13 +30,17 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Did:
-    """What a unit did: layers made, layers found already made, and what it met on the way and got round."""
+    """What a unit did: layers made, layers found already made, and what it met on the way and got round.
+
+    `left` is work that it found and that is too much for one worker.
+    """
 
     made: int = 0
     skipped: int = 0
     bytes: int = 0
     errors: tuple[CorpuscleError, ...] = ()
     notes: tuple[CorpuscleError, ...] = ()
+    left: Any = None
 
 
 def history(step: Step, mark: str, inputs: Mapping[str, str]) -> Made:

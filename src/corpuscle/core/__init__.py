@@ -1,6 +1,7 @@
 """What a bioimage is. Numpy only; nothing here touches a disk."""
 
 from corpuscle.core.box import Box
+from corpuscle.core.cut import Cut
 from corpuscle.core.graph import Graph
 from corpuscle.core.image import ArrayLike, Channel, Image
 from corpuscle.core.length import Length, px, um
@@ -16,6 +17,7 @@ __all__ = [
     "ArrayLike",
     "Box",
     "Channel",
+    "Cut",
     "Displacement",
     "Fact",
     "Graph",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from corpuscle.blocks.conditions import Conditions
 from corpuscle.blocks.engines.local import Local
 from corpuscle.blocks.engines.outcome import Engine
 from corpuscle.blocks.fingerprint import describe
+from corpuscle.blocks.gauge import Gauge, used
 from corpuscle.blocks.progress import Receipt, Watch, unwatched
-from corpuscle.blocks.run import Conditions, each, run
+from corpuscle.blocks.receipts import Journal, document
+from corpuscle.blocks.run import each, run
 from corpuscle.blocks.shelf import Made
 from corpuscle.blocks.whole import Did
 from corpuscle.core import Fact, Image, Record, Study
@@ -24,7 +29,7 @@ from corpuscle.corpus.shelf import SMALL, DiskShelf
 from corpuscle.corpus.split import Split
 from corpuscle.errors import CorpuscleError, FormatError, SettingsError
 from corpuscle.recipe.recipe import Found, Recipe
-from corpuscle.store.atomic import Staging, read_json, remove
+from corpuscle.store.atomic import Staging, read_json, remove, write_json
 from corpuscle.store.digest import of_json
 from corpuscle.store.ledger import Ledger, beside
 
@@ -57,9 +62,11 @@ def build(
     layout = Layout(root)
     fresh = not layout.corpus.exists()
     _claim(layout, recipe)
-    with Ledger(beside(root)) as ledger:
+    start = time.perf_counter()
+    with Ledger(beside(root)) as ledger, Gauge() as gauge:
         Staging(layout.staging).sweep()
-        conditions = Conditions(engine or Local(), ledger, watch)
+        journal = Journal(watch, gauge)
+        conditions = Conditions(engine or Local(), ledger, journal)
         try:
             receipt = _ingest(recipe, raw, DiskShelf(root), conditions, tell)
         except SettingsError:
@@ -82,7 +89,30 @@ def build(
         conditions.engine.rest()
         complete(root, recipe.name, study, splits)
         Staging(layout.staging).sweep()
-    return receipt + replace(made, failures=tuple(problems))
+    whole = receipt + replace(made, failures=tuple(problems))
+    seconds = time.perf_counter() - start
+    whole = replace(whole, seconds=seconds, stages=journal.steps, peak=gauge.peak)
+    if whole.done:
+        keep(whole, layout, recipe.name, raw=raw, workers=conditions.engine.workers)
+    return whole
+
+
+def keep(receipt: Receipt, layout: Layout, recipe: str, *, raw: Path, workers: int) -> Path:
+    """Write a receipt under ``runs/`` of the corpus, its own digest in its name: ``build-<digest>.json``.
+
+    Files are told by their path within the raw folder.
+    """
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    corpus = Corpus.open(layout.root).digest
+    body = document(
+        "build", receipt, disk=used(layout.root), recipe=recipe, ended=ended, workers=workers, corpus=corpus
+    )
+    for failure in body["failures"]:
+        failure["where"] = failure["where"].removeprefix(f"{raw}/")
+    path = layout.runs / f"build-{of_json(body)[:16]}.json"
+    layout.runs.mkdir(exist_ok=True)
+    write_json(path, body)
+    return path
 
 
 def _of_file(error: CorpuscleError, sources: Mapping[str, Path]) -> CorpuscleError:

@@ -1,12 +1,14 @@
-"""What became of one unit of work."""
+"""What became of one unit of work, and what an engine is."""
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from corpuscle.blocks.engines.blame import out_of_memory
 from corpuscle.errors import CorpuscleError, StepError
 
 U = TypeVar("U")
@@ -23,10 +25,19 @@ class Outcome(Generic[U]):
 
 
 class Engine(Protocol):
-    """Carries units out, in any order, and tells of each as it ends."""
+    """Carries units out, in any order, and tells of each once, as it ends."""
 
-    def map(self, work: Callable[[U], Any], units: Iterable[U]) -> Iterator[Outcome[U]]:
-        """One outcome per unit, as they finish; units are drawn only as there is room for them."""
+    @property
+    def workers(self) -> int:
+        """How many units may be under way at once."""
+        ...
+
+    def map(self, work: Callable[[U], Any], units: Iterable[U], *, threads: bool = False) -> Iterator[Outcome[U]]:
+        """One outcome per unit, as they finish; units are drawn only as there is room for them.
+
+        `threads` says that the work frees the interpreter lock and minds no neighbour in its
+        process: the engine may then use threads of one process.
+        """
         ...
 
     def rest(self) -> None:
@@ -48,8 +59,12 @@ def attempt(work: Callable[[U], Any], unit: U, *, tries: int = 2) -> Outcome[U]:
             if not e.where:
                 e.where = str(unit)
             return Outcome(unit, None, e, time.perf_counter() - start)
+        except MemoryError as e:
+            last = out_of_memory(e, unit)
         except Exception as e:
-            last = StepError(
-                f"{type(e).__name__}: {e}", where=str(unit), fix="see the op and its input", rule="op-failed"
-            )
+            if isinstance(e, OSError) and e.errno == errno.ENOMEM:
+                last = out_of_memory(e, unit)
+            else:
+                what = f"{type(e).__name__}: {e}"
+                last = StepError(what, where=str(unit), fix="see the op and its input", rule="op-failed")
     return Outcome(unit, None, last, time.perf_counter() - start)
