@@ -151,6 +151,15 @@ def test_neither_workers_nor_blocks_change_a_byte(case: str, engines: dict[str, 
     assert len({tuple(s.items()) for s in files.values()}) == 1
 
 
+@pytest.mark.parametrize("case", ["filter", "components 26", "touching objects"])
+def test_a_cluster_changes_no_byte(case: str, tmp_path: Path) -> None:
+    dask = pytest.importorskip("corpuscle.blocks.engines.dask")
+    _, want = made(case, tmp_path / "here", Local(1), BLOCKS[0])
+    with dask.Dask("local:2") as engine:
+        _, got = made(case, tmp_path / "there", engine, BLOCKS[0])
+    assert got == want
+
+
 def test_the_clump_is_a_clump() -> None:
     _, n = ndimage.label(balls() > 0, ndimage.generate_binary_structure(3, 3))
     assert n < 10 < 150 < reference("touching objects").max()

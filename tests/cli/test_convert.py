@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
+import zarr
+from ome_zarr_models import open_ome_zarr
 
 from corpuscle import formats
-from corpuscle.cli.convert import convert, run_convert
+from corpuscle.blocks.engines.local import Local
+from corpuscle.blocks.sink import ZarrSink
+from corpuscle.cli import convert as module
+from corpuscle.cli.convert import Means, convert, run_convert
 from corpuscle.core import Channel, Image, Space
 from corpuscle.errors import FormatError, SettingsError
 from corpuscle.formats import c01, omezarr, png
@@ -144,3 +152,85 @@ def test_a_torn_source_leaves_nothing(plate_file: Path) -> None:
         with pytest.raises(FormatError):
             convert(plate_file, plate_file.with_name(name))
     assert sorted(plate_file.parent.iterdir()) == before
+
+
+def stack(path: Path, **how: Any) -> np.ndarray:
+    data = RNG.integers(0, 999, (20, 300, 200)).astype(np.uint16)
+    tifffile.imwrite(path, data, photometric="minisblack", **how)
+    return data
+
+
+def test_verify_goes_block_by_block_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = stack(tmp_path / "a.tif", metadata={"axes": "ZYX"})
+    told: dict[str, Any] = {"scene": None, "version": "0.5", "normalise": False, "verify": True, "workers": 1}
+    assert run_convert(tmp_path / "a.tif", tmp_path / "b.zarr", as_json=False, **told) == 0
+    assert "compared it with its source" in capsys.readouterr().out
+    np.testing.assert_array_equal(pixels(tmp_path / "b.zarr"), data)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tif", "b.zarr"]
+
+
+def test_small_and_large_give_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack(tmp_path / "a.ome.tif", ome=True, metadata={"axes": "ZYX", "PhysicalSizeX": 0.5})
+    convert(tmp_path / "a.ome.tif", tmp_path / "small.zarr")
+    monkeypatch.setattr(module, "LARGE", 0)
+    assert convert(tmp_path / "a.ome.tif", tmp_path / "large.zarr").receipt is not None
+    files = [sorted(p.relative_to(d) for p in d.rglob("*")) for d in (tmp_path / "small.zarr", tmp_path / "large.zarr")]
+    assert files[0] == files[1]
+    for file in files[0]:
+        if (tmp_path / "small.zarr" / file).is_file():
+            assert (tmp_path / "small.zarr" / file).read_bytes() == (tmp_path / "large.zarr" / file).read_bytes()
+
+
+def test_what_the_vendor_says_is_kept_word_for_word(tmp_path: Path) -> None:
+    stack(tmp_path / "a.ome.tif", ome=True, metadata={"axes": "ZYX", "Plane": {"ExposureTime": [0.1] * 20}})
+    stack(tmp_path / "b.tif", imagej=True, metadata={"axes": "ZYX", "Info": "exposure 12 ms"})
+    done = convert(tmp_path / "a.ome.tif", tmp_path / "a.zarr")
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
+        assert (tmp_path / "a.zarr" / "OME" / "METADATA.ome.xml").read_text() == file.ome_metadata
+    assert done.unmapped["Plane"] == 20
+    assert "Pixels.SizeX" not in done.unmapped
+    done = convert(tmp_path / "b.tif", tmp_path / "b.zarr")
+    group = json.loads((tmp_path / "b.zarr" / "source" / "zarr.json").read_text())
+    assert group["attributes"]["corpuscle"]["source"]["tags"]["IJMetadata"] == {"Info": "exposure 12 ms"}
+    assert "ImageDescription" in done.unmapped
+    for name in ("a", "b"):
+        open_ome_zarr(zarr.open_group(tmp_path / f"{name}.zarr", mode="r"))
+        assert formats.read(tmp_path / f"{name}.zarr").image("raw").shape == (20, 300, 200)
+
+
+def test_axes_that_the_source_does_not_tell(tmp_path: Path) -> None:
+    stack(tmp_path / "a.tif", metadata=None)
+    assert formats.read(tmp_path / "a.tif").image("raw").space.axes == ("page", "y", "x")
+    convert(tmp_path / "a.tif", tmp_path / "a.zarr", axes="zyx")
+    assert formats.read(tmp_path / "a.zarr").image("raw").space.axes == ("z", "y", "x")
+    for axes in ("yx", "zzx", "?yx"):
+        with pytest.raises(SettingsError, match="axes"):
+            convert(tmp_path / "a.tif", tmp_path / "b.zarr", axes=axes)
+
+
+@pytest.mark.parametrize(
+    ("dst", "more"), [("b.tif", {}), ("b.zarr", {"version": "0.4"}), ("b.zarr", {"normalise": True})]
+)
+def test_only_what_keeps_its_pixels_is_compared(dst: str, more: dict[str, Any], tmp_path: Path) -> None:
+    stack(tmp_path / "a.tif")
+    with pytest.raises(SettingsError, match="compared"):
+        convert(tmp_path / "a.tif", tmp_path / dst, verify=True, **more)
+    assert not (tmp_path / dst).exists()
+
+
+def test_a_source_that_changed_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack(tmp_path / "a.tif", metadata={"axes": "ZYX"})
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ZarrSink, "build", killed)
+        with pytest.raises(KeyboardInterrupt):
+            convert(tmp_path / "a.tif", tmp_path / "b.zarr", verify=True, means=Means(lambda: Local(1)))
+    assert (tmp_path / "b.zarr.ledger").is_dir()
+    before = os.stat(tmp_path / "a.tif")
+    stack(tmp_path / "a.tif", metadata={"axes": "ZYX"})
+    os.utime(tmp_path / "a.tif", ns=(before.st_atime_ns, before.st_mtime_ns))  # as if nothing had happened
+    with pytest.raises(SettingsError, match="unfinished"):
+        convert(tmp_path / "a.tif", tmp_path / "b.zarr", verify=True)

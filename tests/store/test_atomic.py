@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from corpuscle.core.disk import free_space, store_error
 from corpuscle.errors import StoreError
 from corpuscle.store.atomic import (
     Staging,
-    free_space,
     publish,
     read_json,
-    store_error,
     sweep_parts,
     write_bytes,
     write_json,

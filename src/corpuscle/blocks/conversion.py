@@ -16,7 +16,7 @@ from corpuscle.blocks.forecast import Forecast, Row
 from corpuscle.blocks.progress import Progress, Watch
 from corpuscle.blocks.rehearsal import coordinator
 from corpuscle.blocks.request import Request, tile_of
-from corpuscle.blocks.trial import Job, Took, trial
+from corpuscle.blocks.trial import Job, Took, as_workers, trial
 from corpuscle.blocks.unpack import Slab, slabs
 from corpuscle.core import Cut, Image
 
@@ -28,6 +28,7 @@ class Convert:
     """A few parts of an image converted, as a job of a trial; or what an earlier job has decoded."""
 
     parts: tuple[Image, ...]
+    threads: int
     decoded: bool = False
 
     def __call__(self, folder: Path, watch: Watch) -> int:
@@ -38,7 +39,7 @@ class Convert:
             images = tuple(Image(pixels, x.space, x.channels, x.labels_of) for x in images)
         for k, image in enumerate(images):
             request = Request({"raw": image}, folder / f"{k}.zarr", {"file": "the sample"})
-            done = convert(request, engine=Local(1), watch=watch)
+            done = convert(request, engine=Local(self.threads), watch=watch)
             if done.failures:
                 raise done.failures[0]
         return sum(prod(x.shape) for x in images)
@@ -71,11 +72,13 @@ def forecast_conversion(
     slab = next((s for s in slabs(image, cut) if isinstance(s, Slab)), None) if sample is None else None
     lead = 0 if slab is None else slab.array.lead
     chosen = tuple(sample) if sample is not None else tuple(part(image, b) for b in pairs(cut, first=lead))
-    jobs: list[Job] = [Convert(chosen)]
-    if slab is not None:
+    threads = min(workers, 2, len(cut))  # there are two blocks in each part
+    if slab is None:
+        found = as_workers(trial([Convert(chosen, threads)], workers=1, folder=folder), threads)
+    else:
         chosen = chosen[:1]
-        jobs = [Decode(chosen[0]), Convert(chosen, decoded=True)]
-    found = trial(jobs, workers=workers, folder=folder)
+        jobs: list[Job] = [Decode(chosen[0]), Convert(chosen, 1, decoded=True)]
+        found = trial(jobs, workers=workers, folder=folder)
     row = _row(image, cut, found.took[-1])
     if slab is not None:
         row = _with_planes(row, image, slab, chosen[0], found.took[0])

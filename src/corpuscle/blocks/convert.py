@@ -14,11 +14,14 @@ from corpuscle.blocks.request import Request, needs, tile_of
 from corpuscle.blocks.sink import ZarrSink
 from corpuscle.blocks.unpack import Compared, Direct, Slab, compared, slabs, unpack
 from corpuscle.core import Box, Cut
+from corpuscle.core.disk import free_space
 from corpuscle.errors import CorpuscleError, PlanError, SettingsError, StoreError
 from corpuscle.formats import omezarr
 from corpuscle.formats.pyramids import put
-from corpuscle.store.atomic import free_space, read_json, remove, write_json
+from corpuscle.store.atomic import read_json, remove, write_json
 from corpuscle.store.ledger import Ledger, beside
+
+DAMAGED = frozenset({"spool-torn", "zarr-corrupt", "sink-block"})
 
 
 def convert(request: Request, *, engine: Engine, watch: Watch = unwatched) -> Receipt:
@@ -63,6 +66,8 @@ def convert(request: Request, *, engine: Engine, watch: Watch = unwatched) -> Re
             if run.failures:
                 return run.receipt()
             _finish(request, work / "image.zarr")
+    remove(work)
+    remove(place / "units")  # the note goes last: without it nobody would know that all this is over
     remove(place)
     return run.receipt()
 
@@ -107,10 +112,32 @@ def _layer(request: Request, name: str, work: Path, run: _Run) -> None:
     if (work / "image.zarr" / "labels" / name).exists():
         return
     image, sink = request.images[name], _sink(request, name, work)
+    resumed = sink.begun
     sink.open(image.dtype)
     sink.tiers()  # makes the metadata, or says why there can be none, before any block
-    what = f"{name} of {request.source.get('file', 'the source')}"
     parts = slabs(image, sink.blocks)
+    if resumed:
+        _reopen(sink, name, parts, run)
+    _passes(request, name, sink, parts, work, run)
+    if any(e.rule in DAMAGED for e in run.failures):
+        _reopen(sink, name, parts, run, deep=True)
+
+
+def _reopen(sink: ZarrSink, name: str, parts: Sequence[Direct | Slab], run: _Run, *, deep: bool = False) -> None:
+    """Have what an earlier run has written, and what is damaged since, written again."""
+    sink.sweep(deep=deep)
+    for n, part in enumerate(parts):
+        key = f"{name}/{n}"
+        done = run.ledger.finished(key)
+        spoilt = [
+            i for i, box in enumerate(part.blocks(sink.blocks)) if str(i) in done and not sink.kept(box, deep=deep)
+        ]
+        for i in spoilt:
+            run.ledger.begin(key, str(i))
+
+
+def _passes(request: Request, name: str, sink: ZarrSink, parts: Sequence[Direct | Slab], work: Path, run: _Run) -> None:
+    what = f"{name} of {request.source.get('file', 'the source')}"
     for n, part in enumerate(parts):
         _over(part, f"{name}/{n}", what, partial(_written, sink), sink.blocks, work, run)
     if run.failures:
@@ -121,6 +148,8 @@ def _layer(request: Request, name: str, work: Path, run: _Run) -> None:
         return
     sink.image()
     if request.verify:
+        if sink.sweep(deep=True):  # of the coarser levels, which are compared with nothing, a flipped bit is seen
+            sink.image()
         for n, part in enumerate(parts):
             stored = partial(compared, sink.array())
             found = _over(part, f"{name}/check {n}", f"{what}: compared", stored, sink.blocks, work, run)
@@ -144,7 +173,7 @@ def _over(
             file.unlink(missing_ok=True)
             return []
         part = part.at(file)
-        if not file.exists():
+        if not file.exists() or file.stat().st_size != part.nbytes:
             run.ledger.forget(f"{key} planes")
             part.make_room()
         run.over(f"{key} planes", stage, partial(unpack, part), part.planes, total=len(blocks), counted=False)

@@ -105,17 +105,17 @@ class Forecast:
         return max(most, before)
 
 
-def times(told: Forecast, count: int) -> Forecast:
-    """The same for so many volumes, whose blocks stand in one line."""
+def times(told: Forecast, count: float) -> Forecast:
+    """The same for so many volumes, whose blocks stand in one line, or for one that is so much larger."""
     rows = tuple(
         replace(
             r,
-            units=count * r.units,
+            units=max(1, round(count * r.units)),
             seconds=count * r.seconds,
             alone=count * r.alone,
-            stays=count * r.stays,
-            most=r.most + (count - 1) * r.stays,
-            bytes=count * r.bytes,
+            stays=int(count * r.stays),
+            most=int(count * r.most),
+            bytes=int(count * r.bytes),
         )
         for r in told.rows
     )

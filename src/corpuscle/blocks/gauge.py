@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import os
 import resource
 import sys
@@ -84,6 +86,13 @@ def high_water() -> int:
     """The most memory that this process has held, in bytes, what it shares counted in full."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def trim() -> None:
+    """Give back to the system what this process has freed, where its C library can: what is left is in use."""
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def used(folder: Path) -> int:

@@ -13,6 +13,7 @@ from corpuscle.core import Box, Cut, Image, Length, Record, Space
 from corpuscle.errors import StepError
 
 FLAT, DEEP = 2048, 256
+FLATTEST = 16  # planes; what has fewer is cut into planes, not cubes, on the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def plan_work(step: Blockwise, record: Record, block: tuple[int, ...] | None = N
     halo = space.voxels(step.halo, where=record.name)
     seen = [i for i, a in enumerate(space.axes) if a in step.axes]
     halo = tuple(h if i in seen else 0 for i, h in enumerate(halo))
-    sizes = dict(zip(seen, block or _default(len(seen)), strict=True)) if seen else {}
+    sizes = dict(zip(seen, block or _default(space, shape, seen), strict=True)) if seen else {}
     tile = tuple(min(sizes[i], n) if i in sizes else 1 for i, n in enumerate(shape))
     unseen = tuple(i for i, a in enumerate(first.space.axes) if a not in step.axes)
     return Work(Cut(shape, tuple(max(1, n) for n in tile)), space, halo, level, unseen, drops_c, step.labels_of)
@@ -127,5 +128,7 @@ def _level(image: Image, at: Length | None) -> int:
     return best
 
 
-def _default(dimensions: int) -> tuple[int, ...]:
-    return (DEEP if dimensions >= 3 else FLAT,) * dimensions
+def _default(space: Space, shape: tuple[int, ...], seen: list[int]) -> tuple[int, ...]:
+    """A shard along the axes that an op sees, and all of z where a stack is so flat that its planes are shards."""
+    deep = all(a in space.axes for a in "zyx") and shape[space.index("z")] >= FLATTEST
+    return tuple(DEEP if deep else FLAT for _ in seen)

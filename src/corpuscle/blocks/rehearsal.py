@@ -14,14 +14,14 @@ from corpuscle.blocks.conditions import Conditions
 from corpuscle.blocks.engines.local import Local
 from corpuscle.blocks.extract import extracts, ghost
 from corpuscle.blocks.forecast import Forecast, Row, refuse
-from corpuscle.blocks.gauge import family, proportional
+from corpuscle.blocks.gauge import family, proportional, trim
 from corpuscle.blocks.grid import Work, plan_work
 from corpuscle.blocks.progress import Receipt, Watch
 from corpuscle.blocks.run import run
 from corpuscle.blocks.scratch import Scratch
 from corpuscle.blocks.shelf import Shelf
 from corpuscle.blocks.step import Across, Blockwise, Step, Whole, applies, frees_lock, reads, writes
-from corpuscle.blocks.trial import Took, Trial, trial
+from corpuscle.blocks.trial import Took, Trial, as_workers, trial
 from corpuscle.core import Image, Layer, Record, Table
 from corpuscle.store.ledger import Ledger
 
@@ -63,6 +63,7 @@ class Try:
     shelf: Callable[[Path], Shelf]
     names: frozenset[str]
     block: tuple[int, ...] | None
+    threads: int = 1
 
     def __call__(self, folder: Path, watch: Watch) -> Made:
         """Run the part; what fails on the sample would fail in the run."""
@@ -70,7 +71,9 @@ class Try:
         names = [n for n in shelf.names() if n in self.names]
         over = extent(self.part, [shelf.record(n) for n in names], self.block)
         with Ledger(folder / "ledger") as ledger:
-            done = run(_steps(self.part), shelf, Conditions(Local(1), ledger, watch, self.block), names=names)
+            done = run(
+                _steps(self.part), shelf, Conditions(Local(self.threads), ledger, watch, self.block), names=names
+            )
         if done.failures and not done.done:
             raise done.failures[0]
         layers: dict[str, Mapping[str, Any]] = {}
@@ -147,7 +150,8 @@ def forecast(
 
     The blocks are done for real: pairs of neighbours, cut out of the records and spread evenly, go through every
     pass of every step and are written, in fresh processes and as many at once as there would be, into a temporary
-    folder. Time is scaled by the voxels that a pass reads or answers for, what whole records take by their size.
+    folder; ops that free the interpreter's lock in threads of one process. Time is scaled by the voxels that a pass
+    reads or answers for, what whole records take by their size.
 
     Parameters
     ----------
@@ -167,7 +171,14 @@ def forecast(
     shelf = Laid(tried)
     todo = parts(steps)
     names = frozenset(r.name for r in tried)
-    found = trial([Try(part, shelf, names, block) for part in todo], workers=workers, folder=folder)
+    threads = 1
+    if todo and all(isinstance(p, Blockwise) and frees_lock(p.op) for p in todo):
+        threads = max(1, min(workers, extent(todo[0], tried, block).units))
+    jobs = [Try(part, shelf, names, block, threads) for part in todo]
+    if threads > 1:
+        found = as_workers(trial(jobs, workers=1, folder=folder), threads)
+    else:
+        found = trial(jobs, workers=workers, folder=folder)
     rows = scaled(todo, found, records, block)
     sampled = max((t.told.extent.units for t in found.took), default=0)
     return Forecast(tuple(rows), workers, coordinator(), found.idle, found.start, sampled)
@@ -200,6 +211,7 @@ def scaled(todo: Sequence[Part], found: Trial, records: Sequence[Record], block:
 
 def coordinator() -> int:
     """Bytes that this process holds, with what it keeps to start others from."""
+    trim()
     return sum(proportional(p) for p in family())
 
 

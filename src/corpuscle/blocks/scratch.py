@@ -76,7 +76,8 @@ class Scratch:
             layer = record[n]
             final = home / (_safe(n) + SUFFIX[type(layer)])
             if adopt is not None:
-                publish(adopt, final, trash=home / "staging")
+                if adopt.exists() or not final.exists():  # else a run that was killed has moved it already
+                    publish(adopt, final, trash=home / "staging")
             else:
                 with staging.place(final) as aside:
                     _write(layer, aside, n)

@@ -40,6 +40,8 @@ class Shelf(Protocol):
     def put(self, record: Record, layers: Sequence[str], made: Made, *, adopt: Path | None = None) -> None:
         """Settle these layers of the record, old or new; `adopt` is a finished store to move rather than copy.
 
+        One that is not there was moved by a run that was killed before it could say so, and is where it belongs.
+
         Where `made` knows the digest of what it made already, nothing is read again to take it.
         """
         ...

@@ -11,18 +11,20 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corpuscle.core import Box, Channel, Cut, Image, Space
+from corpuscle.core.disk import store_error
 from corpuscle.errors import StepError, StoreError
 from corpuscle.formats.pyramids import Target, coarser, create
 from corpuscle.formats.shards import blank
 from corpuscle.formats.zarrays import ZarrArray
 from corpuscle.store.atomic import remove, write_bytes
 from corpuscle.store.digest import Leaf, leaf, root
-from corpuscle.store.packed import pack, read_part, unpack, write_parts
+from corpuscle.store.packed import pack, read_part, sound, unpack, write_parts
 
 
 class Piece(NamedTuple):
@@ -68,19 +70,22 @@ class ZarrSink:
 
     def open(self, dtype: np.dtype[Any]) -> None:
         """Say the type of the pixels, before the first write; again is harmless, another is an error."""
-        told = np.dtype(dtype).newbyteorder("=").str
+        told = _sealed(np.dtype(dtype).newbyteorder("=").str)
         with contextlib.suppress(FileNotFoundError):
             self._agree(told)
             return
-        self.spool.mkdir(parents=True, exist_ok=True)
+        try:
+            self.spool.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise store_error(e, self.spool) from e
         mine = self.spool / f".dtype.{secrets.token_hex(4)}"
         write_bytes(mine, told.encode())
         try:
-            os.link(mine, self._note)  # the first to say it has said it
+            os.link(mine, self.note)  # the first to say it has said it
         except FileExistsError:
             self._agree(told)
         except OSError:  # a file system without links
-            write_bytes(self._note, told.encode())
+            write_bytes(self.note, told.encode())
         mine.unlink(missing_ok=True)
 
     def write(self, box: Box, pixels: NDArray[Any]) -> None:
@@ -102,9 +107,47 @@ class ZarrSink:
         else:
             write_parts(self._file("parts", self.blocks, box), {"0": _packed(pixels, labels=self._labels)})
 
-    def kept(self, box: Box) -> bool:
-        """Whether this block is written."""
-        return self._file("shares" if self._whole(self._target()) else "parts", self.blocks, box).exists()
+    @property
+    def begun(self) -> bool:
+        """Whether the type of the pixels is known, and the image where it is made."""
+        return self.note.exists() and self.path.exists()
+
+    def kept(self, box: Box, *, deep: bool = False) -> bool:
+        """Whether this block is written, and its shards are not torn; `deep`: are sound to the last byte."""
+        target = self._target()
+        whole = self._whole(target)
+        spooled = self._file("shares" if whole else "parts", self.blocks, box)
+        if not (sound(spooled) if deep else spooled.exists()):
+            return False
+        if not whole:
+            return True
+        return all(target.intact(0, part.start, deep=deep) for part in target.levels[0].grid.shards(box))
+
+    def sweep(self, *, deep: bool = False) -> bool:
+        """Take away the damaged among the shards that no block writes; whether there was any.
+
+        Those that nobody has built by then are built by `image`. Metadata is written again.
+        """
+        try:
+            target = self._target()
+        except StoreError as e:
+            if e.rule != "zarr-exists":
+                raise
+            for file in (self.path / "zarr.json", *self.path.glob("[0-9]*/zarr.json")):
+                remove(file)
+            target = self._target()
+        found = False
+        for k in range(int(self._whole(target)), len(target.levels)):
+            for box in target.level_shards(k):
+                if target.holds(k, box.start) and not target.intact(k, box.start, deep=deep):
+                    target.discard(k, box.start)
+                    found = True
+        return found
+
+    def outline(self) -> Image:
+        """The image without its pixels, in memory of no size."""
+        dtype = _dtype(self)
+        return Image(np.broadcast_to(np.zeros((), dtype), self.shape), self.space, self.channels, self.labels_of)
 
     def tiers(self) -> list[list[Piece]]:
         """What is left to build when every block is written: passes of units; those of one pass in any order."""
@@ -221,12 +264,12 @@ class ZarrSink:
 
     def _target(self) -> Target:
         try:
-            return _made(self, self._note.stat().st_ino)
+            return _made(self, self.note.stat().st_ino)
         except FileNotFoundError as e:
             raise StepError("no block has said its type", where=self.name, rule="step-dtype") from e
 
     def _agree(self, told: str) -> None:
-        if (was := self._note.read_text()) != told:
+        if (was := self.note.read_text(errors="replace")) != told:
             raise StepError(f"one block answers {told} and another {was}", where=self.name, rule="step-dtype")
 
     @property
@@ -234,7 +277,8 @@ class ZarrSink:
         return self.labels_of is not None
 
     @property
-    def _note(self) -> Path:
+    def note(self) -> Path:
+        """Where the type of the pixels is told."""
         return self.spool / "dtype"
 
 
@@ -249,6 +293,24 @@ def _times(index: tuple[int, ...], by: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(a * f for a, f in zip(index, by, strict=True))
 
 
+def _sealed(dtype: str) -> str:
+    """A type with a checksum: other pixels would be made of the same bytes by a wrong one."""
+    return f"{dtype} {crc32(dtype.encode()):08x}"
+
+
+def _dtype(sink: ZarrSink) -> np.dtype[Any]:
+    told = sink.note.read_text(errors="replace")
+    dtype, _, _ = told.partition(" ")
+    if told != _sealed(dtype):
+        raise StoreError(
+            f"the type of the pixels is not as it was written: {told!r:.40}",
+            where=sink.note,
+            fix=f"remove {sink.spool.parent}, and run it again: all is made anew",
+            rule="sink-dtype",
+        )
+    return np.dtype(dtype)
+
+
 @lru_cache(maxsize=4)
 def _made(sink: ZarrSink, note: int) -> Target:
     """The target, made or found once per process rather than once per block; `note` tells one run's from another's."""
@@ -256,7 +318,7 @@ def _made(sink: ZarrSink, note: int) -> Target:
     return create(
         sink.path,
         sink.shape,
-        np.dtype((sink.spool / "dtype").read_text()),
+        _dtype(sink),
         sink.space,
         name=sink.name,
         channels=sink.channels,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
 import multiprocessing
 import os
 import tempfile
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from corpuscle.blocks.engines.heaps import few_heaps
-from corpuscle.blocks.gauge import high_water, proportional, used
+from corpuscle.blocks.gauge import high_water, proportional, trim, used
 from corpuscle.blocks.progress import Stage, Watch
 from corpuscle.blocks.receipts import Journal
 from corpuscle.errors import CorpuscleError, PlanError, StepError
@@ -55,6 +53,18 @@ class Trial:
     took: tuple[Took, ...]
     idle: int
     start: float
+
+
+def as_workers(found: Trial, threads: int) -> Trial:
+    """What one process found with so many threads at work, told as what each of them took."""
+
+    def each(took: Took) -> Took:
+        passes = tuple(p if p.alone else replace(p, seconds=threads * p.seconds) for p in took.passes)
+        more = sum(p.seconds for p in passes) - sum(p.seconds for p in took.passes)
+        memory = found.idle + (took.memory - found.idle) // threads
+        return replace(took, passes=passes, seconds=took.seconds + more, memory=memory)
+
+    return replace(found, took=tuple(each(t) for t in found.took))
 
 
 def trial(jobs: Sequence[Job], *, workers: int, folder: Path | None = None) -> Trial:
@@ -145,7 +155,7 @@ def _child(pipe: Connection, jobs: list[Job], folder: Path) -> None:
         if first < QUICK:
             took = _all(jobs, folder / "second")
             start = max(0.0, first - sum(t.seconds for t in took))
-        _trim()
+        trim()
         idle = proportional(os.getpid())
         shared = max(0, _status("VmRSS") - idle)
         told = Trial(tuple(replace(t, memory=max(idle, t.memory - shared)) for t in took), idle, start)
@@ -199,13 +209,6 @@ class _Disk:
             start = time.thread_time()
             self.most = max(self.most, used(self.folder))
             pause = max(GLANCE, 20 * (time.thread_time() - start))
-
-
-def _trim() -> None:
-    """Give back to the system what was freed, where the C library can: what is left is libraries."""
-    gc.collect()
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _forget_high_water() -> bool:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpuscle.core import Box, Cut, Image
+from corpuscle.core.disk import store_error
 from corpuscle.core.image import ArrayLike
-from corpuscle.errors import StoreError
 from corpuscle.formats.lazy import Lazy
 from corpuscle.formats.windows import Window
 from corpuscle.formats.zarrays import ZarrArray
@@ -82,7 +82,7 @@ class Slab:
             with open(self.file, "wb") as file:
                 file.truncate(self.nbytes)
         except OSError as e:
-            raise StoreError(f"cannot be written: {e.strerror or e}", where=self.file, fix="check space") from e
+            raise store_error(e, Path(self.file), needed=self.nbytes) from e
 
     def blocks(self, cut: Cut) -> Sequence[Box]:
         """The blocks that are cut out of this slab."""
@@ -125,7 +125,7 @@ def unpack(slab: Slab, plane: int) -> int:
                         n = os.pwrite(file.fileno(), data, at)
                         data, at = data[n:], at + n
     except OSError as e:
-        raise StoreError(f"cannot be written: {e.strerror or e}", where=slab.file, fix="check space") from e
+        raise store_error(e, Path(slab.file), needed=size) from e
     return size
 
 

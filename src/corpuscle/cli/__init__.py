@@ -10,16 +10,21 @@ def main() -> None:
     """Run a verb; whatever goes wrong ends in a sentence and an exit code, never in a traceback."""
     from corpuscle.cli.app import app
     from corpuscle.cli.show import complain
+    from corpuscle.cli.stop import KEPT, Stopped, stoppable
     from corpuscle.errors import CorpuscleError, StoreError
 
     as_json = "--json" in sys.argv
     try:
-        app(standalone_mode=True)
+        with stoppable():
+            app(standalone_mode=True)
     except CorpuscleError as e:
         complain(e, as_json=as_json)
         sys.exit(2 if e.asked else 1)
+    except Stopped as e:
+        print(KEPT, file=sys.stderr)
+        sys.exit(e.code)
     except KeyboardInterrupt:
-        print("stopped; what is done is kept, and the same command goes on from here", file=sys.stderr)
+        print(KEPT, file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - whoever read us has gone

@@ -23,6 +23,8 @@ Recipe = Annotated[str, typer.Argument(help="A recipe: see `corpuscle recipes`."
 Raw = Annotated[Path, typer.Argument(help="The folder of raw files.")]
 Dir = Annotated[Path, typer.Argument(help="The folder of the corpus.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; by default one per core.")]
+Cluster = Annotated[str | None, typer.Option(help="tcp://HOST:PORT, a scheduler file, local:N, slurm:...")]
+Memory = Annotated[float | None, typer.Option(help="Refuse what needs more, in GB.")]
 Setting = Annotated[list[str] | None, typer.Option("--set", help="LAYER.PARAMETER=VALUE, as often as needed.")]
 
 
@@ -72,45 +74,72 @@ def fake(
 
 @app.command()
 def info(
-    path: Annotated[Path, typer.Argument(help="A file or a corpus.")],
+    path: Annotated[str, typer.Argument(help="A file or a corpus, also by its URL.")],
     pixels: Annotated[bool, typer.Option("--pixels", help="Read those of images above 256 MiB too.")] = False,
     json: Json = False,
 ) -> None:
     """What is in a file, or in a corpus."""
     from corpuscle.cli.inspect import tell
+    from corpuscle.formats.place import place
 
-    tell(path, as_json=json, pixels=pixels)
+    tell(place(path), as_json=json, pixels=pixels)
 
 
 @app.command()
 def convert(
-    src: Annotated[Path, typer.Argument(help="Any known format.")],
+    src: Annotated[str, typer.Argument(help="Any known format, or the URL of an OME-Zarr.")],
     dst: Annotated[Path, typer.Argument(help=".zarr, .ome.tiff, .png, .npy, .C01")],
     scene: Annotated[str | None, typer.Option(help="Which image, where there are several.")] = None,
     ome_version: Annotated[str, typer.Option(help="OME-Zarr 0.5, or 0.4.")] = "0.5",
     normalise: Annotated[bool, typer.Option(help="To 8 bits between percentiles 0.1 and 99.9.")] = False,
+    axes: Annotated[str | None, typer.Option(help="What the axes are, where the source is silent: zyx.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="At the end compare every pixel with the source.")] = False,
+    workers: Workers = None,
+    cluster: Cluster = None,
     json: Json = False,
 ) -> None:
     """One format to another, with a report of what was lost."""
-    from corpuscle.cli.inspect import run_convert
+    from corpuscle.cli.convert import run_convert
+    from corpuscle.formats.place import place
 
-    run_convert(src, dst, scene=scene, version=ome_version, normalise=normalise, as_json=json)
+    raise typer.Exit(
+        run_convert(
+            place(src),
+            dst,
+            scene=scene,
+            version=ome_version,
+            normalise=normalise,
+            axes=axes,
+            verify=verify,
+            workers=workers,
+            cluster=cluster,
+            as_json=json,
+        )
+    )
 
 
 @app.command()
 def plan(
-    recipe: Recipe,
-    raw: Raw,
-    memory: Annotated[float | None, typer.Option(help="Refuse what needs more, in GB.")] = None,
+    what: Annotated[str, typer.Argument(help="A recipe; or convert, filter, components.")],
+    src: Annotated[str, typer.Argument(help="Raw folder; file; ZxYxX:float32.")],
+    memory: Memory = None,
     workers: Workers = None,
+    block: Annotated[int | None, typer.Option(help="Side of a block.")] = None,
+    count: Annotated[int, typer.Option(help="So many volumes like it.")] = 1,
+    nodes: Annotated[int | None, typer.Option(help="Machines of a cluster.")] = None,
+    node_memory: Annotated[float, typer.Option(help="GB in each.")] = 64,
+    node_cores: Annotated[int, typer.Option(help="Cores in each.")] = 16,
+    price: Annotated[float | None, typer.Option(help="Of each, an hour.")] = None,
+    bandwidth: Annotated[float | None, typer.Option(help="MB/s of their storage.")] = None,
+    rates: Annotated[Path | None, typer.Option(help="File of rates: used, or written.")] = None,
     json: Json = False,
 ) -> None:
-    """Memory, disk and time before anything runs."""
-    from corpuscle.cli.verbs import run_plan
+    """Memory, disk and time before anything runs, here or on a cluster."""
+    from corpuscle.cli.plan import cluster, run_plan
 
-    if memory is not None and not 0 < memory < float("inf"):
-        raise SettingsError(f"nothing fits in {memory:g} GB", fix="give --memory a number above 0", rule="plan-memory")
-    run_plan(recipe, raw, memory=memory, workers=workers, as_json=json)
+    limit = _limit(memory)
+    many = None if nodes is None else cluster(nodes, node_memory, node_cores, price, bandwidth)
+    run_plan(what, src, memory=limit, workers=workers, block=block, count=count, nodes=many, as_json=json, rates=rates)
 
 
 @app.command()
@@ -119,6 +148,8 @@ def build(
     raw: Raw,
     corpus: Dir,
     workers: Workers = None,
+    cluster: Cluster = None,
+    memory: Memory = None,
     set_: Setting = None,
     json: Json = False,
 ) -> None:
@@ -126,7 +157,10 @@ def build(
     from corpuscle.cli.verbs import run_build
 
     _folder(corpus)
-    raise typer.Exit(run_build(recipe, raw, corpus, workers=workers, settings=set_ or [], as_json=json))
+    limit, settings = _limit(memory), set_ or []
+    raise typer.Exit(
+        run_build(recipe, raw, corpus, workers=workers, cluster=cluster, memory=limit, settings=settings, as_json=json)
+    )
 
 
 @app.command()
@@ -188,6 +222,13 @@ def report(
     from corpuscle.cli.judge import run_report
 
     run_report(corpus, html, workers=workers)
+
+
+def _limit(memory: float | None) -> int | None:
+    """Bytes, of gigabytes."""
+    if memory is not None and not 0 < memory < float("inf"):
+        raise SettingsError(f"nothing fits in {memory:g} GB", fix="give --memory a number above 0", rule="plan-memory")
+    return None if memory is None else int(memory * 1e9)
 
 
 def _folder(path: Path) -> None:

@@ -14,8 +14,10 @@ from corpuscle.cli.convert import run_convert
 from corpuscle.cli.pixels import KEYS, measured
 from corpuscle.core import Fact, Image, Record
 from corpuscle.core.plate import parse
-from corpuscle.errors import FormatError
+from corpuscle.errors import FormatError, StoreError
+from corpuscle.formats import vetted
 from corpuscle.formats.contract import named
+from corpuscle.formats.place import Place, Url
 
 if TYPE_CHECKING:
     from corpuscle.corpus.corpus import Corpus
@@ -27,18 +29,18 @@ MEASURED = 256 << 20
 CORPUS = "corpus.json"
 
 
-def tell(path: Path, *, as_json: bool, pixels: bool = False) -> None:
+def tell(path: Place, *, as_json: bool, pixels: bool = False) -> None:
     """`corpuscle info`: a file scene by scene, a corpus as a whole, any other folder by format.
 
     With `pixels` those of an image of any size are read. Raises FormatError for a file that cannot be read to its
     last pixel.
     """
-    if (path / CORPUS).is_file():
+    if _is_corpus(path):
         from corpuscle.corpus.corpus import Corpus
 
         told = corpus_facts(Corpus.open(path))
         show.say_json(told) if as_json else _corpus(told)
-    elif path.is_dir() and not _sniffed(path):
+    elif isinstance(path, Path) and path.is_dir() and not _sniffed(path):
         counts = folder_facts(path)
         if as_json:
             show.say_json({"folder": str(path), "formats": counts})
@@ -49,7 +51,7 @@ def tell(path: Path, *, as_json: bool, pixels: bool = False) -> None:
             show.say_json(scene) if as_json else _scene(scene, facts)
 
 
-def describe(path: Path, *, pixels: bool = False) -> Iterator[tuple[dict[str, Any], Mapping[str, Fact]]]:
+def describe(path: Place, *, pixels: bool = False) -> Iterator[tuple[dict[str, Any], Mapping[str, Fact]]]:
     """Each scene of a file as plain values, and the facts that its headers tell.
 
     The keys: file, format, scene, axes, shape, dtype; um_per_px (a number where y and x agree, a list where they do
@@ -61,9 +63,9 @@ def describe(path: Path, *, pixels: bool = False) -> Iterator[tuple[dict[str, An
     """
     for scene in formats.scenes(path):
         size = math.prod(scene.shape) * scene.dtype.itemsize
-        large = size > MEASURED and not pixels
+        large = (size > MEASURED or isinstance(path, Url)) and not pixels
         # To read a scene may unpack it, for what stands behind its pixels.
-        record = Record(scene.name, named(path)[1]) if large else formats.read(path, scene.name)
+        record = Record(scene.name or path.name, named(Path(path.name))[1]) if large else formats.read(path, scene.name)
         told: dict[str, Any] = {
             "file": str(path),
             "format": _sniffed(path),
@@ -77,7 +79,8 @@ def describe(path: Path, *, pixels: bool = False) -> Iterator[tuple[dict[str, An
         }
         told |= _pixels(record.layers.get(scene.layer))
         if large:
-            told["note"] = f"the pixels, {size >> 20} MiB, were not read: more than {MEASURED >> 20} MiB (--pixels)"
+            why = "they lie behind an address" if isinstance(path, Url) else f"more than {MEASURED >> 20} MiB"
+            told["note"] = f"the pixels, {size >> 20} MiB, were not read: {why} (--pixels)"
         yield told, {**scene.facts, **record.facts}
 
 
@@ -91,7 +94,7 @@ def corpus_facts(corpus: Corpus) -> dict[str, Any]:
         if plate := entry.groups.get("plate"):
             plates[plate] = plates.get(plate, 0) + 1
     return {
-        "corpus": str(corpus.root),
+        "corpus": str(corpus.place),
         "title": corpus.study.title,
         "recipe": corpus.recipe,
         "records": len(corpus),
@@ -117,6 +120,17 @@ def folder_facts(folder: Path) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (item[0].startswith("unknown"), -item[1], item[0])))
 
 
+def _is_corpus(path: Place) -> bool:
+    if isinstance(path, Path):
+        return (path / CORPUS).is_file()
+    try:
+        return vetted.first(path, [CORPUS]) is not None
+    except StoreError as e:
+        if e.rule != "url-denied":  # how a bucket that may not be listed says that there is no such file
+            raise
+        return False
+
+
 def _pixels(image: object) -> dict[str, Any]:
     some = isinstance(image, Image) and image.nbytes > 0 and image.dtype.kind in "buif"
     return measured(cast("Image", image)) if some else dict.fromkeys(KEYS)
@@ -131,12 +145,12 @@ def _pixel(axes: tuple[str, ...], scale: tuple[float | None, ...]) -> float | li
     return first if alike else known
 
 
-def _channel(path: Path) -> str | None:
+def _channel(path: Place) -> str | None:
     name = parse(path.name)
     return name.channel if name else None
 
 
-def _sniffed(path: Path) -> str | None:
+def _sniffed(path: Place) -> str | None:
     """The format of a file or folder; None where no reader knows it, or only its name tells."""
     try:
         return formats.sniff(path)

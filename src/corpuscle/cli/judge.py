@@ -169,7 +169,7 @@ def bench_and_keep(
     if not run.rows:
         raise SettingsError(
             "there is nothing to score: no record has a guess and its truth",
-            where=corpus.root,
+            where=corpus.place,
             fix="build guesses, or bring annotations",
             rule="bench-nothing",
         )
@@ -245,7 +245,7 @@ def write_report(corpus: Corpus, html: Path, *, workers: int | None) -> None:
     """Write the report, from the last whole benchmark of this very corpus where there is one, else from a new one."""
     from corpuscle.report.page import render
 
-    refuse_target(corpus.root, html)
+    refuse_target(corpus.layout.root, html)
     tasks = tasks_of(corpus, ())
     run = latest(corpus, tasks)
     if run is None:

@@ -1,27 +1,42 @@
-"""The verbs that make something: build, demo, plan."""
+"""The verbs that make something: build, demo."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from corpuscle.blocks.engines.local import Local
+from corpuscle.blocks.engines.dask import Dask
+from corpuscle.blocks.engines.local import Local, cores
 from corpuscle.cli import show
 from corpuscle.cli.app import setting
 from corpuscle.corpus.corpus import Corpus
-from corpuscle.errors import CorpuscleError
+from corpuscle.errors import CorpuscleError, SettingsError
 from corpuscle.recipe import build, configured
 from corpuscle.recipes import load
 
 
-def run_build(name: str, raw: Path, root: Path, *, workers: int | None, settings: Sequence[str], as_json: bool) -> int:
-    """Build a corpus; 1 where some files failed."""
+def run_build(
+    name: str,
+    raw: Path,
+    root: Path,
+    *,
+    workers: int | None,
+    settings: Sequence[str],
+    as_json: bool,
+    cluster: str | None = None,
+    memory: int | None = None,
+) -> int:
+    """Build a corpus; 1 where some files failed. With a bound of memory, a few records are tried first."""
     recipe = configured(load(name), dict(setting(s) for s in settings))
+    if memory is not None and raw.exists():
+        from corpuscle.recipe.forecast import forecast
+
+        forecast(recipe, raw, workers=cores() if workers is None else workers, memory=memory, folder=root)
 
     def tell(problem: CorpuscleError) -> None:
         show.complain(problem, as_json=as_json, note=problem.rule in NOTES)
 
-    with Local(workers) as engine:
+    with engine_for(workers, cluster, share=root.absolute().parent) as engine:
         done = build(recipe, raw, root, engine=engine, watch=show.watcher(as_json=as_json), tell=tell)
     show.receipt(done, as_json=as_json, what=f"build {name}")
     corpus = Corpus.open(root)
@@ -30,6 +45,15 @@ def run_build(name: str, raw: Path, root: Path, *, workers: int | None, settings
     else:
         print(f"{len(corpus)} records under {root}, digest {corpus.digest}")
     return 0 if done.ok else 1
+
+
+def engine_for(workers: int | None, cluster: str | None, *, share: Path) -> Local | Dask:
+    """This machine, or a Dask cluster, of which every worker must see the folder `share`."""
+    if cluster is None:
+        return Local(workers)
+    if workers is not None:
+        raise SettingsError("a cluster has workers of its own", fix="give --workers or --cluster", rule="engine-twice")
+    return Dask(cluster, share=share)
 
 
 NOTES = frozenset({"channel-missing", "mask-overlap"})
@@ -52,23 +76,3 @@ def run_demo(name: str, directory: Path, *, size: str, workers: int | None, as_j
     else:
         print(f"the report is {page}")
     return code
-
-
-def run_plan(name: str, raw: Path, *, memory: float | None, workers: int | None, as_json: bool) -> None:
-    """Say what a build would take; a PlanError where it cannot fit."""
-    from corpuscle.recipe.forecast import forecast
-
-    recipe = load(name)
-    with Local(workers) as engine:
-        told = forecast(recipe, raw, workers=engine.workers, memory=None if memory is None else int(memory * 1e9))
-    if as_json:
-        for row in told.rows:
-            show.say_json({"stage": row.stage, "units": row.units, "seconds": row.seconds, "disk_mb": row.disk / 1e6})
-        show.say_json({"peak_mb": told.peak / 1e6, "disk_mb": told.disk / 1e6, "seconds": told.seconds})
-        return
-    rows = [(r.stage, r.units, f"{r.disk / 1e6:.0f} MB", f"{r.seconds:.0f} s") for r in told.rows]
-    show.table(("stage", "units", "disk", "time"), rows)
-    print(
-        f"{told.records} records, {told.files} files, {told.read / 1e6:.0f} MB to read; "
-        f"peak memory about {told.peak / 1e6:.0f} MB, disk {told.disk / 1e6:.0f} MB, time {told.seconds:.0f} s"
-    )

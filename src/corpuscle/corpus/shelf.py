@@ -95,7 +95,9 @@ class DiskShelf:
             for name in layers:
                 aside = adopt or staging.new()
                 known[name] = self._ready(record, name, made, known, aside, written=adopt is not None)
-                ready.append((aside, self.root / known[name].path))
+                final = self.root / known[name].path
+                if adopt is None or adopt.exists():  # else a run that was killed has moved it already
+                    ready.append((aside, final))
             if held := sorted(set(record.layers) - set(known)):
                 raise CorpusError(f"layers {held} were never settled", where=record.name)
             for aside, final in ready:
@@ -141,7 +143,7 @@ class DiskShelf:
                 layer = _in_memory(layer)
                 _write(layer, aside, name, beneath=parent is not None)
             sum_ = made.digest or _digest(layer if written or _small(layer) else _back(layer, aside))
-            seal = _seal(aside)
+            seal = _seal(path if written and not aside.exists() else aside)
         except BaseException as e:
             if not written:
                 remove(aside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -16,12 +17,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from corpuscle.core.box import Box
+from corpuscle.core.disk import store_error
 from corpuscle.core.image import Channel, Image
 from corpuscle.core.pyramid import downsample, factors
 from corpuscle.core.space import Space
 from corpuscle.errors import FormatError, StoreError
 from corpuscle.formats import ngff
-from corpuscle.formats.shards import PLANE, Grid, chunk, shard, v2_metadata, v3_metadata
+from corpuscle.formats.shards import PLANE, Grid, chunk, intact, shard, v2_metadata, v3_metadata
 from corpuscle.formats.zarrays import ZarrArray
 
 LARGE = 1 << 22
@@ -121,6 +123,21 @@ class Target:
     def holds(self, k: int, start: Sequence[int]) -> bool:
         """Whether the shard of level `k` that begins here has been written."""
         return self._file(k, Box(tuple(start), tuple(start))).exists()
+
+    def intact(self, k: int, start: Sequence[int], *, deep: bool = False) -> bool:
+        """Whether that shard has been written, and is as long as its index says; `deep`: holds every chunk sound.
+
+        Of Zarr 2 it is only seen that it is there.
+        """
+        path = self._file(k, Box(tuple(start), tuple(start)))
+        try:
+            return path.exists() if self.version == "0.4" else intact(path, self.levels[k].grid, deep=deep)
+        except OSError:
+            return False
+
+    def discard(self, k: int, start: Sequence[int]) -> None:
+        """Take a shard away, so that it is written again."""
+        self._file(k, Box(tuple(start), tuple(start))).unlink(missing_ok=True)
 
     def absent(self) -> Iterator[Path]:
         """The shard files that should be there and are not: they would read as zeros."""
@@ -293,8 +310,9 @@ def put(path: Path, *data: bytes | memoryview, aside: Path | None = None) -> Non
             path.parent.mkdir(parents=True, exist_ok=True)
             part.replace(path)
     except OSError as e:
-        part.unlink(missing_ok=True)
-        raise StoreError(f"cannot be written: {e.strerror or e}", where=path, fix="check space and rights") from e
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise store_error(e, path, needed=sum(memoryview(piece).nbytes for piece in data)) from e
 
 
 def _fill(path: Path, data: Sequence[bytes | memoryview]) -> None:
@@ -346,7 +364,7 @@ def _strangers(path: Path, target: Target) -> bool:
     except FileNotFoundError:
         return False
     except OSError as e:
-        raise StoreError(f"cannot be written: {e.strerror or e}", where=path, fix="check space and rights") from e
+        raise store_error(e, path) from e
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -63,11 +63,16 @@ _POOL = _Pool()  # of the process, as its memory is
 def keep(total_bytes: int) -> int:
     """Let this process keep so many bytes of decoded chunks from now on; answers how many it was. 0 keeps none.
 
-    All its threads share them. What was kept so far is let go.
+    All its threads share them. What was kept so far is let go: see `kept`.
     """
     if total_bytes < 0:
         raise SettingsError(f"a cache of {total_bytes} bytes", fix="give 0 or more", rule="cache-bytes")
     return _POOL.resize(int(total_bytes))
+
+
+def kept() -> int:
+    """How many bytes of decoded chunks this process keeps by now."""
+    return _POOL.total
 
 
 @contextlib.contextmanager

@@ -73,7 +73,8 @@ def gaussian(pixels: ArrayLike, sigma: Sequence[float], *, truncate: float = 4.0
     if any(radius(s, truncate) for s in sigmas[:-3]):
         raise SettingsError(f"sigma {sigmas}: at most the last three axes can be smoothed at a time", rule="sigma")
     kind = array.dtype.newbyteorder("=")
-    if kind.kind in "iu" and array.size and not -_WHOLE <= int(array.min()) <= int(array.max()) <= _WHOLE:
+    vast = kind.kind in "iu" and kind.itemsize == 8 and array.size > 0
+    if vast and not -_WHOLE <= int(array.min()) <= int(array.max()) <= _WHOLE:
         raise LayerError(f"cannot smooth integers from {array.min()} to {array.max()}", rule="pixels-large")
     if kind.kind == "b" or kind == np.float16:
         kind = np.dtype(np.float32)

@@ -50,6 +50,21 @@ def dense(labels: ArrayLike) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         first = _room(first, 2 * len(first) if len(table) else len(seen.found))
 
 
+def small(labels: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """The labels, and the largest of them; numbered anew where they are so large or odd that no table could hold them.
+
+    >>> small(np.array([0, 7])), small(np.array([0, 2**40]))
+    ((array([0, 7]), 7), (array([0, 1], dtype=int32), 1))
+    """
+    if labels.dtype.kind == "b":
+        labels = labels.view(np.uint8)
+    most = int(labels.max(initial=0))
+    if most <= 1024 + labels.size and (labels.dtype.kind == "u" or labels.min(initial=0) >= 0):
+        return labels, most
+    anew, first = dense(labels)
+    return anew, len(first)
+
+
 def remap(labels: ArrayLike, table: ArrayLike) -> NDArray[Any]:
     """``table[labels]``: each label replaced by what the table has in its place.
 

@@ -87,15 +87,14 @@ def _of_size(shape: Sequence[int], dtype: str, side: int | None) -> Subject:
 
 def made_up(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Pixels of smooth structure with noise of some five bits in it; the same every time."""
-    from scipy import ndimage
-
     rng = np.random.default_rng(0)
-    small = ndimage.gaussian_filter(rng.standard_normal([min(n, 64) for n in shape]), 3.0, mode="wrap")
-    small *= 1 / max(1e-9, float(small.std()))
-    tile = np.tile(small, [-(-n // min(n, 64)) for n in shape])[tuple(slice(n) for n in shape)]
-    noisy = tile.astype(np.float32) + rng.standard_normal(shape, np.float32) * np.float32(0.1)
+    inner = tuple(shape)[-3:]
+    small = gaussian(rng.standard_normal([min(n, 64) for n in inner], np.float32), sigma=3.0, spacing=None)
+    small /= max(1e-9, float(small.std()))
+    tile = np.tile(small, [-(-n // min(n, 64)) for n in inner])[tuple(slice(n) for n in inner)]
+    noisy = tile + rng.standard_normal(shape, np.float32) * np.float32(0.1)
     if dtype.kind == "f":
-        return noisy.astype(dtype)
+        return np.asarray(noisy.astype(dtype))
     top = min(np.iinfo(dtype).max, 4095)
     return np.asarray(np.clip((0.5 + noisy / 8) * top, 0, top).astype(dtype))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from corpuscle.core.disk import store_error
 from corpuscle.errors import SettingsError, StoreError
-from corpuscle.store.atomic import store_error
 
 FORMAT = 1
 LONGEST = 64 * 2**20

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from corpuscle.store.atomic import store_error
+from corpuscle.core.disk import store_error
 from corpuscle.store.book import Book, key_in
 from corpuscle.store.lock import Lock
 

@@ -13,8 +13,9 @@ import weakref
 from functools import partial
 from pathlib import Path
 
+from corpuscle.core.disk import store_error
 from corpuscle.errors import StoreError
-from corpuscle.store.atomic import store_error, write_bytes
+from corpuscle.store.atomic import write_bytes
 from corpuscle.store.owner import myself, owner_of
 
 BEAT = 30.0

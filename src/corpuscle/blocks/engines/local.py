@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from corpuscle.blocks.engines.blame import cause
 from corpuscle.blocks.engines.crew import Crew, Worker
+from corpuscle.blocks.engines.heaps import few_heaps
 from corpuscle.blocks.engines.line import Line
 from corpuscle.blocks.engines.outcome import Outcome, attempt
 from corpuscle.blocks.engines.parcel import opened, wrap
@@ -79,6 +80,7 @@ class Local:
             self._idle = None
 
     def _threaded(self, work: Callable[[U], Any], feed: Iterator[U]) -> Iterator[Outcome[U]]:
+        few_heaps(self.workers + 1)
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="corpuscle")
         flying: set[Future[Outcome[U]]] = set()
         try:

@@ -48,12 +48,29 @@ class Sink(Protocol):
         """Where the image is made."""
         ...
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything of it is there."""
+        ...
+
     def open(self, dtype: np.dtype[Any]) -> None:
         """Say the type of the pixels, before the first write; again is harmless."""
         ...
 
     def write(self, box: Box, pixels: NDArray[Any]) -> None:
         """Settle the pixels of a block."""
+        ...
+
+    def kept(self, box: Box, *, deep: bool = False) -> bool:
+        """Whether this block is written, and nothing of it torn; `deep` reads every byte."""
+        ...
+
+    def sweep(self, *, deep: bool = False) -> bool:
+        """Take away what is damaged of that which no block writes; whether there was any. It is built again."""
+        ...
+
+    def outline(self) -> Image:
+        """The image, as it was when it was finished, without its pixels, which may have been moved."""
         ...
 
     def tiers(self) -> list[list[Any]]:

@@ -49,6 +49,7 @@ class Claim:
 
     def compose(self, index: int, bench: Bench) -> None:
         """A block's own pixels from all claims on them, in the order of (block, object): the first has the voxel."""
+        from corpuscle.kernels.firsts import cropped
         from corpuscle.kernels.labels import dense
 
         own = bench.blocks[index]
@@ -66,8 +67,8 @@ class Claim:
         # A claim whose every voxel here went to others has no name here.
         left = np.array(names, np.int64).reshape(-1, 3)[out.ravel()[first] - 1]
         parts = {
-            "own": pack(numbering.narrow(labels, len(left))),
-            "first": pack(numbering.firsts(labels, len(left), own, bench.shape)),
+            "own": pack(cropped(labels, Box.of(own.shape), len(left))[0]),
+            "first": pack(numbering.placed(first, own, bench.shape)),
             "names": pack(left),
         }
         bench.put_parts("composed", index, parts)

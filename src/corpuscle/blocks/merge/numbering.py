@@ -76,26 +76,18 @@ def write(index: int, bench: Bench, seen: str, total: int) -> None:
     bench.sink.write(bench.blocks[index], remap(labels, ids))
 
 
-def firsts(labels: NDArray[Any], count: int, own: Box, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """The first voxel of each of labels 1 to `count` within a block's own region, counted in the whole; -1 for none."""
-    from corpuscle.kernels.firsts import firsts as found_first  # compiled: asked for only where objects are joined
-
-    here = found_first(labels, count)
-    out = np.full(count, -1, np.int64)
-    found = here >= 0
-    where = np.unravel_index(here[found], own.shape)
+def placed(first: NDArray[np.int64], own: Box, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """First voxels counted in a block's own region, counted in the whole; -1 stays."""
+    out = np.full(len(first), -1, np.int64)
+    found = first >= 0
+    where = np.unravel_index(first[found], own.shape)
     out[found] = np.ravel_multi_index(tuple(w + a for w, a in zip(where, own.start, strict=True)), shape)
     return out
 
 
-def narrow(labels: NDArray[np.int32], count: int) -> NDArray[Any]:
-    """The labels in the smallest type that holds them."""
-    return labels.astype(np.uint8 if count < 2**8 else np.uint16 if count < 2**16 else np.int32, copy=False)
-
-
-def label_dtype(total: int) -> np.dtype[np.int32] | np.dtype[np.int64]:
-    """The type for labels of so many objects."""
-    return np.dtype(np.int32) if total < 2**31 else np.dtype(np.int64)
+def label_dtype(total: int) -> np.dtype[Any]:
+    """The type for labels of so many objects: unsigned, as viewers ask, and no wider than need be."""
+    return np.dtype(np.uint16 if total < 2**16 else np.uint32 if total < 2**32 else np.uint64)
 
 
 def _slabs(bench: Bench) -> Iterator[tuple[list[int], int]]:

@@ -36,7 +36,8 @@ class Stitch:
 
     def keep(self, answer: Answer, bench: Bench) -> None:
         """Spool the block's own labels, where each begins, and the strips it shares with each neighbour."""
-        from corpuscle.kernels.labels import dense
+        from corpuscle.kernels.firsts import cropped
+        from corpuscle.kernels.labels import small
 
         if len(bench.blocks) > 1 and not any(bench.halo):
             raise StepError(
@@ -45,13 +46,11 @@ class Stitch:
         pixels = answer.pixels
         if pixels.dtype.kind not in "iub":
             raise StepError(f"Stitch joins labels, and the op answered {pixels.dtype}", rule="step-labels")
-        labels, _ = dense(pixels)
-        count = int(labels.max(initial=0))
-        labels = numbering.narrow(labels, count)
-        own = np.ascontiguousarray(labels[answer.own.inside(answer.read).slices])
+        labels, count = small(pixels)
+        own, first = cropped(labels, answer.own.inside(answer.read), count)
         parts = {
             "own": pack(own),
-            "first": pack(numbering.firsts(own, count, answer.own, bench.shape)),
+            "first": pack(numbering.placed(first, answer.own, bench.shape)),
             "count": str(count).encode(),
         }
         for j in bench.neighbours(answer.index):
