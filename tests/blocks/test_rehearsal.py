@@ -24,7 +24,7 @@ from corpuscle.blocks.gauge import Gauge, used
 from corpuscle.blocks.grid import plan_work
 from corpuscle.blocks.merge import Stitch
 from corpuscle.blocks.progress import Progress, Receipt, Watch
-from corpuscle.blocks.rehearsal import Extent, extent, forecast, parts, run_within
+from corpuscle.blocks.rehearsal import Extent, extent, forecast, parts
 from corpuscle.blocks.request import Request
 from corpuscle.blocks.run import run
 from corpuscle.blocks.scratch import Scratch
@@ -182,9 +182,9 @@ def test_a_run_beyond_its_bound_never_starts(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         conditions = Conditions(Local(1), ledger, block=(16, 16, 16), memory=10_000_000)
         with pytest.raises(PlanError, match="smooth needs about"):
-            run_within([SMOOTH], shelf, conditions)
+            run([SMOOTH], shelf, conditions)
         assert "smooth" not in shelf.record("r").layers
-        assert run_within([SMOOTH], shelf, Conditions(Local(1), ledger, block=(16, 16, 16))).ok
+        assert run([SMOOTH], shelf, Conditions(Local(1), ledger, block=(16, 16, 16))).ok
     assert "smooth" in shelf.record("r").layers
 
 

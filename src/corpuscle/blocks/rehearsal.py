@@ -16,7 +16,7 @@ from corpuscle.blocks.extract import extracts, ghost
 from corpuscle.blocks.forecast import Forecast, Row, refuse
 from corpuscle.blocks.gauge import family, proportional, trim
 from corpuscle.blocks.grid import Work, plan_work
-from corpuscle.blocks.progress import Receipt, Watch
+from corpuscle.blocks.progress import Watch
 from corpuscle.blocks.run import run
 from corpuscle.blocks.scratch import Scratch
 from corpuscle.blocks.shelf import Shelf
@@ -184,18 +184,10 @@ def forecast(
     return Forecast(tuple(rows), workers, coordinator(), found.idle, found.start, sampled)
 
 
-def run_within(
-    steps: Sequence[Step], shelf: Shelf, conditions: Conditions, *, names: Sequence[str] | None = None
-) -> Receipt:
-    """`run`, refused with a PlanError before it starts where it would take more than `conditions.memory`.
-
-    Where no bound is given nothing is tried, and it is just `run`.
-    """
-    if conditions.memory is not None:
-        records = [shelf.record(n) for n in (shelf.names() if names is None else names)]
-        told = forecast(steps, records, workers=conditions.engine.workers, block=conditions.block)
-        refuse(told, memory=conditions.memory)
-    return run(steps, shelf, conditions, names=names)
+def stay_within(steps: Sequence[Step], records: Sequence[Record], conditions: Conditions) -> None:
+    """Refuse, with a PlanError, a run that would take more than `conditions.memory`; a few blocks are tried for it."""
+    told = forecast(steps, records, workers=conditions.engine.workers, block=conditions.block)
+    refuse(told, memory=conditions.memory)
 
 
 def scaled(todo: Sequence[Part], found: Trial, records: Sequence[Record], block: tuple[int, ...] | None) -> list[Row]:

@@ -25,11 +25,16 @@ def run(steps: Sequence[Step], shelf: Shelf, conditions: Conditions, *, names: S
 
     What is on the shelf already, made by the same step from the same inputs, is left alone. A
     unit that fails does not stop the others; a later step that reads what was not made skips the record.
+    A PlanError where it would take more memory than `conditions` allow: then nothing has been started.
     """
     names = list(shelf.names()) if names is None else list(names)
     receipt = Receipt()
     if not names:
         return receipt
+    if conditions.memory is not None:
+        from corpuscle.blocks.rehearsal import stay_within  # which runs steps, as this does
+
+        stay_within(steps, [shelf.record(n) for n in names], conditions)
     for part in _runs(steps):
         if isinstance(part, Chain):
             stage = ", ".join(w for s in part.steps for w in writes(s))
