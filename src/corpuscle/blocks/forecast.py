@@ -37,6 +37,8 @@ class Row:
         Read and written.
     threads
         Whether workers are threads of one process.
+    cache
+        Bytes of decoded chunks that a process keeps beyond what it kept of the few blocks that were tried.
     """
 
     step: str
@@ -49,6 +51,7 @@ class Row:
     most: int
     bytes: int
     threads: bool = False
+    cache: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,9 @@ class Forecast:
         """Bytes that all processes hold at most during a step, by default with all workers."""
         count = max(1, min(self.workers if workers is None else workers, row.units))
         notes = NOTED * row.units
-        if count == 1:
-            return max(self.coordinator, row.memory) + notes
-        if row.threads:
-            return self.coordinator + self.idle + count * (row.memory - self.idle) + notes
-        return self.coordinator + count * row.memory + notes
+        if count == 1 or row.threads:  # all in one process, the coordinator's own
+            return max(self.coordinator, self.idle) + count * (row.memory - self.idle) + row.cache + notes
+        return self.coordinator + count * (row.memory + row.cache) + notes
 
     @property
     def seconds(self) -> float:

@@ -199,7 +199,11 @@ def _serve(pipe: Connection) -> None:
         if message[:1] == _WORK:
             work = message[1:]
         else:
-            pipe.send_bytes(carry(work, message[1:]))
+            answer = carry(work, message[1:])
+            try:
+                pipe.send_bytes(answer)
+            except OSError:  # the coordinator is gone; nobody is left to be told
+                return
 
 
 def _receive(pipe: Connection, inbox: SimpleQueue[bytes]) -> None:
