@@ -13,7 +13,7 @@ from typing import Any
 from corpuscle.blocks.shelf import Made
 from corpuscle.core import Graph, Image, Layer, Record, Shapes, Table
 from corpuscle.core.layers import Opened
-from corpuscle.errors import RecordMissing
+from corpuscle.errors import RecordMissing, StoreError
 from corpuscle.formats import omezarr
 from corpuscle.store import geff, parquet
 from corpuscle.store.atomic import Staging, publish, read_json, write_bytes, write_json
@@ -115,7 +115,11 @@ class Scratch:
         if not path.exists():
             raise RecordMissing(f"no record lies in {path.parent.name!r} here", where=self.folder)
         # Written by `of` on this machine: the folder is as much this program's own as its memory is.
-        record, known = pickle.loads(path.read_bytes())
+        try:
+            record, known = pickle.loads(path.read_bytes())
+        except (AttributeError, ImportError) as e:
+            fix = "run the program that made it, or import the module that its images are of"
+            raise StoreError(f"what the record is read by is not here: {e}", where=path, fix=fix) from e
         return record, known
 
     def _open(self, name: str, made: Mapping[str, Mapping[str, Any]], source: Mapping[str, Layer], layer: str) -> Layer:
