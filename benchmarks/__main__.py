@@ -22,14 +22,20 @@ NAMES = (
     "independent",
     "symmetry",
     "audit_duplicates",
+    "engine_filter",
+    "engine_components",
+    "engine_convert",
+    "shard_reads",
+    "engine_scale",
+    "engine_forecast",
 )
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Speed and memory
 
     make bench
 
-runs the benchmarks one after the other, some minutes on two cores, and writes this page; `make bench SIZE=full` takes
-the large sizes and most of an hour. One alone:
+runs the benchmarks one after the other, less than half an hour on two cores, and writes this page; the large sizes of
+`make bench SIZE=full` take some hours and 40 GB of disk. One alone:
 
     .venv/bin/python -m benchmarks.c01
 
@@ -37,7 +43,8 @@ Peers are installed, each in an environment of its own, in a folder outside the 
 says where), and run as programs; one that cannot be installed is left out, and the page says so. All images are
 simulated, save where a table says real; `CORPUSCLE_TEST_DATA` says where real ones are.
 
-"Times ours" is how much longer the other takes for the same: above 1, ours is the faster.
+"Times ours" is how much longer the other takes for the same: above 1, ours is the faster. Where neighbours were at
+work, the processor seconds tell more than the seconds.
 
 What a build of your own data would take is told before it runs:
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 PEERS = Path(__file__).with_name("peers")
@@ -24,10 +25,11 @@ def cache() -> Path:
     return base
 
 
-def python_with(package: str, *, extra: str = "") -> Path:
+def python_with(package: str, *, extra: str = "", beside: Sequence[str] = ()) -> Path:
     """The Python of a virtual environment that holds a peer and nothing of ours, made where it is not there yet.
 
-    `extra` names an optional part of the peer. Raises Absent where it cannot be installed.
+    `extra` names an optional part of the peer, `beside` what its program needs as well. Raises Absent where it
+    cannot be installed.
     """
     folder = cache() / package
     python = folder / "bin" / "python"
@@ -36,7 +38,7 @@ def python_with(package: str, *, extra: str = "") -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     wanted = f"{package}[{extra}]" if extra else package
     _done([sys.executable, "-m", "venv", str(folder)], package)
-    _done([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wanted], package)
+    _done([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wanted, *beside], package)
     (folder / "installed").touch()
     return python
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-LIBRARIES = ("corpuscle", "numpy", "scipy", "scikit-image", "tensorstore", "zarr", "tifffile")
+LIBRARIES = ("corpuscle", "numpy", "scipy", "scikit-image", "numba", "tensorstore", "zarr", "tifffile")
 
 
 def description() -> str:

@@ -110,7 +110,7 @@ def peak_of(child: subprocess.Popen[str], *, every: float = 0.2, timeout: float 
     thread.start()
     waited = 0.0
     while not ended.wait(every):
-        sizes = {pid: s for pid in _family(child.pid) if (s := _size(pid))}
+        sizes = {pid: s for pid in family(child.pid) if (s := _size(pid))}
         rss, pss = max(rss, sum(r for r, _ in sizes.values())), max(pss, sum(p for _, p in sizes.values()))
         own = max(own, sizes.pop(child.pid, (0.0, 0.0))[0])
         largest, count = max([largest, *(r for r, _ in sizes.values())]), max(count, 1 + len(sizes))
@@ -121,11 +121,17 @@ def peak_of(child: subprocess.Popen[str], *, every: float = 0.2, timeout: float 
     return Peak(rss, pss, own, largest, count), said[0], said[1]
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
+    """A process and all that it and they have started."""
     try:
         return [pid, *(c.pid for c in psutil.Process(pid).children(recursive=True))]
     except psutil.NoSuchProcess:
         return []
+
+
+def held(pid: int) -> float:
+    """What a process and all its children hold now, in MB, pages that they share counted once."""
+    return sum(s[1] for p in family(pid) if (s := _size(p)))
 
 
 def _size(pid: int) -> tuple[float, float] | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from corpuscle.blocks.conditions import Conditions
+from corpuscle.blocks.gauge import trim
 from corpuscle.blocks.grid import Work, answer, plan_work
 from corpuscle.blocks.mend import TIERS, Left, clear
 from corpuscle.blocks.merge import Bench, Each, Once
@@ -29,6 +30,7 @@ CACHE = 384 << 20
 SMALLEST = 16 << 20
 EDGE = 64  # a halo cuts chunks, which are read whole
 SETTLED = "settled"
+LONG = 2.0  # seconds: what a shorter pass leaves behind is not worth looking for
 
 
 def blocks_of(step: Blockwise, mark: str, shelf: Shelf, record: Record, conditions: Conditions) -> Receipt:
@@ -238,6 +240,10 @@ class _Passes:
                 self.conditions.watch(progress)
         except CorpuscleError as e:  # of the ledger, which cannot grow, or of the engine, which lost all its workers
             self._failed(e, unit)
+        if progress.now - progress.started > LONG:
+            # Else what threads of this process kept of one step would be held through all that follow.
+            storage.keep(storage.CACHE_BYTES)
+            trim()
 
     def once(self, name: str, work: Callable[[], None]) -> None:
         """Carry out, in this process, what comes once between two passes."""
