@@ -112,12 +112,11 @@ def _layer(request: Request, name: str, work: Path, run: _Run) -> None:
     if (work / "image.zarr" / "labels" / name).exists():
         return
     image, sink = request.images[name], _sink(request, name, work)
-    resumed = sink.begun
-    sink.open(image.dtype)
-    sink.tiers()  # makes the metadata, or says why there can be none, before any block
     parts = slabs(image, sink.blocks)
-    if resumed:
+    sink.open(image.dtype)
+    if sink.begun:
         _reopen(sink, name, parts, run)
+    sink.tiers()  # makes the metadata, or says why there can be none, before any block
     _passes(request, name, sink, parts, work, run)
     if any(e.rule in DAMAGED for e in run.failures):
         _reopen(sink, name, parts, run, deep=True)
