@@ -88,8 +88,6 @@ def test_memory_of_processes_and_of_threads() -> None:
     assert TOLD.peak == GB // 10 + 4 * GB + 400 * 1000
     threads = replace(TOLD, rows=(replace(ROW, threads=True),))
     assert threads.peak == GB // 5 + 4 * (GB - GB // 5) + 400 * 1000
-    kept = replace(TOLD, rows=(replace(ROW, threads=True, cache=GB),))
-    assert kept.peak == threads.peak + GB
     assert replace(TOLD, workers=1).peak == GB + 400 * 1000
 
 

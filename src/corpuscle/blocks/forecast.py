@@ -37,8 +37,6 @@ class Row:
         Read and written.
     threads
         Whether workers are threads of one process.
-    cache
-        Bytes of decoded chunks that a process keeps beyond what it kept of the few blocks that were tried.
     """
 
     step: str
@@ -51,7 +49,6 @@ class Row:
     most: int
     bytes: int
     threads: bool = False
-    cache: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +75,8 @@ class Forecast:
         count = max(1, min(self.workers if workers is None else workers, row.units))
         notes = NOTED * row.units
         if count == 1 or row.threads:  # all in one process, the coordinator's own
-            return max(self.coordinator, self.idle) + count * (row.memory - self.idle) + row.cache + notes
-        return self.coordinator + count * (row.memory + row.cache) + notes
+            return max(self.coordinator, self.idle) + count * (row.memory - self.idle) + notes
+        return self.coordinator + count * row.memory + notes
 
     @property
     def seconds(self) -> float:

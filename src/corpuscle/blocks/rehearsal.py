@@ -16,7 +16,6 @@ from corpuscle.blocks.extract import extracts, ghost
 from corpuscle.blocks.forecast import Forecast, Row, refuse
 from corpuscle.blocks.gauge import family, proportional, trim
 from corpuscle.blocks.grid import Work, plan_work
-from corpuscle.blocks.passes import cache_for
 from corpuscle.blocks.progress import Watch
 from corpuscle.blocks.run import run
 from corpuscle.blocks.scratch import Scratch
@@ -37,8 +36,7 @@ Part: TypeAlias = tuple[Whole, ...] | Blockwise | Across
 class Extent:
     """How much a part goes over.
 
-    Voxels that it answers for (`own`) and that it reads (`read`), those of the largest unit, and how many records;
-    and the bytes of decoded chunks that a process keeps meanwhile.
+    Voxels that it answers for (`own`) and that it reads (`read`), those of the largest unit, and how many records.
     """
 
     units: int
@@ -47,7 +45,6 @@ class Extent:
     largest_own: int
     largest_read: int
     records: int
-    cache: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +97,8 @@ class Laid:
         return Scratch.of(home, *self.sample, digests=named)
 
 
-def extent(part: Part, records: Sequence[Record], block: tuple[int, ...] | None, *, workers: int = 1) -> Extent:
-    """Over these records, with so many workers.
+def extent(part: Part, records: Sequence[Record], block: tuple[int, ...] | None) -> Extent:
+    """Over these records.
 
     Where whole records are read all count, each as its largest image, or as one voxel.
     """
@@ -112,9 +109,7 @@ def extent(part: Part, records: Sequence[Record], block: tuple[int, ...] | None,
             units = len({r.group(part.by) for r in records if part.by in r.groups and applies(part, r)})
         largest = max(sizes, default=0)
         return Extent(units, sum(sizes), sum(sizes), largest, largest, len(records))
-    planned = [(r, plan_work(part, r, block)) for r in records if applies(part, r)]
-    works = [w for _, w in planned]
-    share = 1 if frees_lock(part.op) else workers
+    works = [plan_work(part, r, block) for r in records if applies(part, r)]
     return Extent(
         sum(len(w.blocks) for w in works),
         sum(prod(w.shape) for w in works),
@@ -122,13 +117,7 @@ def extent(part: Part, records: Sequence[Record], block: tuple[int, ...] | None,
         max((prod(w.blocks.tile) for w in works), default=0),
         max((prod(max(spans) for spans in _spans(w)) for w in works), default=0),
         len(works),
-        max((min(cache_for(w, r, part, share=share), _held(part, r)) for r, w in planned), default=0),
     )
-
-
-def _held(step: Blockwise, record: Record) -> int:
-    """Bytes of all that a step reads of a record: more than that no cache holds."""
-    return sum(x.nbytes for n in reads(step) if isinstance(x := record[n], Image))
 
 
 def _spans(work: Work) -> list[list[int]]:
@@ -193,7 +182,7 @@ def forecast(
         found = as_workers(trial(jobs, workers=1, folder=folder), threads)
     else:
         found = trial(jobs, workers=workers, folder=folder)
-    rows = scaled(todo, found, records, block, workers=workers)
+    rows = scaled(todo, found, records, block)
     sampled = max((t.told.extent.units for t in found.took), default=0)
     return Forecast(tuple(rows), workers, coordinator(), found.idle, found.start, sampled)
 
@@ -204,13 +193,11 @@ def stay_within(steps: Sequence[Step], records: Sequence[Record], conditions: Co
     refuse(told, memory=conditions.memory)
 
 
-def scaled(
-    todo: Sequence[Part], found: Trial, records: Sequence[Record], block: tuple[int, ...] | None, *, workers: int
-) -> list[Row]:
+def scaled(todo: Sequence[Part], found: Trial, records: Sequence[Record], block: tuple[int, ...] | None) -> list[Row]:
     """What a trial of these parts says of all records. Parts that have nothing to do are left out."""
     rows = []
     for part, took in zip(todo, found.took, strict=True):
-        full = extent(part, records, block, workers=workers)
+        full = extent(part, records, block)
         if full.units and took.told.extent.units:
             rows.append(_row(part, took, full, found.idle))
         records = _later(part, took.told, records, block)
@@ -264,7 +251,6 @@ def _row(part: Part, took: Took, full: Extent, idle: int) -> Row:
         most=int(took.most * kept),
         bytes=int(sum(p.bytes for p in took.passes) * read + took.most * kept),
         threads=isinstance(part, Blockwise) and frees_lock(part.op),
-        cache=max(0, full.cache - made.cache),
     )
 
 

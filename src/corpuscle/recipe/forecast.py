@@ -79,8 +79,8 @@ def forecast(
     if ingested:
         # Ingest goes over whole records, as a step of no outputs would.
         ingest, rest = replace(ran, took=ran.took[:1]), replace(ran, took=ran.took[1:])
-        (first,) = scaled([(Whole(_nothing, (), ()),)], ingest, records, None, workers=workers)
-        rows = [replace(first, step="ingest"), *scaled(todo, rest, records, None, workers=workers)]
+        (first,) = scaled([(Whole(_nothing, (), ()),)], ingest, records, None)
+        rows = [replace(first, step="ingest"), *scaled(todo, rest, records, None)]
     told = Forecast(tuple(rows), workers, coordinator(), ran.idle, ran.start, ingested)
     refuse(told, memory=memory, folder=folder or _beside(raw), where=raw)
     return BuildForecast(told, len(found), len(files), read)
