@@ -491,7 +491,7 @@ def test_a_million_units_open_in_seconds(home: Path) -> None:
             start = time.process_time()
             assert ledger.count(sys.argv[2]) == 1_000_000
             held = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
-                print(time.process_time() - start, int(held) / 1024)
+            print(time.process_time() - start, int(held) / 1024)
     """
     seconds, megabytes = map(float, said(child(code, home, KEY)).split())
     assert seconds <= 5
