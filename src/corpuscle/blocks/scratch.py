@@ -80,7 +80,7 @@ class Scratch:
                     publish(adopt, final, trash=home / "staging")
             else:
                 with staging.place(final) as aside:
-                    _write(layer, aside, n)
+                    write_layer(layer, aside, n)
             digest = made.digest or of_layer(layer)
             labels_of = layer.labels_of if isinstance(layer, Image) else None
             notes[n] = {
@@ -138,10 +138,11 @@ class Scratch:
                 return parquet.read_table(path)
 
 
-def _write(layer: Layer, path: Path, name: str) -> None:
+def write_layer(layer: Layer, path: Path, name: str, *, source: str | None = None) -> None:
+    """A layer in the format of its kind; `source` leads from labels to the image that they lie beneath."""
     match layer:
         case Image():
-            omezarr.write(layer, path, name=name)
+            omezarr.write(layer, path, name=name, source=source)
         case Graph():
             geff.write(layer, path)
         case Shapes():

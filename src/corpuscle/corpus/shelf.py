@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+from corpuscle.blocks.scratch import write_layer
 from corpuscle.blocks.shelf import Made
-from corpuscle.core import Graph, Image, Layer, Record, Shapes, Table
+from corpuscle.core import Image, Layer, Record
 from corpuscle.core.layers import Opened
 from corpuscle.corpus import entry as entries
 from corpuscle.corpus.entry import Entry, LayerEntry
@@ -141,8 +142,8 @@ class DiskShelf:
         try:
             if not written:
                 layer = _in_memory(layer)
-                _write(layer, aside, name, beneath=parent is not None)
-            sum_ = made.digest or _digest(layer if written or _small(layer) else _back(layer, aside))
+                write_layer(layer, aside, name, source=None if parent is None else "../../")
+            sum_ = made.digest or digest.of_layer(layer if written or _small(layer) else _back(layer, aside))
             seal = _seal(path if written and not aside.exists() else aside)
         except BaseException as e:
             if not written:
@@ -197,30 +198,6 @@ def _back(layer: Layer, path: Path) -> Layer:
     """A large image as it now stands on disk: its digest then also proves that it can be read back."""
     assert isinstance(layer, Image), "only images are large"
     return replace(omezarr.read_image(path), labels_of=layer.labels_of)
-
-
-def _write(layer: Layer, path: Path, name: str, *, beneath: bool) -> None:
-    match layer:
-        case Image():
-            omezarr.write(layer, path, name=name, source="../../" if beneath else None)
-        case Graph():
-            geff.write(layer, path)
-        case Shapes():
-            parquet.write_shapes(layer, path)
-        case Table():
-            parquet.write_table(layer, path)
-
-
-def _digest(layer: Layer) -> str:
-    match layer:
-        case Image():
-            return digest.of_image(layer)
-        case Graph():
-            return digest.of_graph(layer)
-        case Shapes():
-            return digest.of_shapes(layer)
-        case Table():
-            return digest.of_table(layer)
 
 
 def _seal(path: Path) -> dict[str, str]:

@@ -5,24 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from corpuscle.core.box import Box
 from corpuscle.kernels.compiled import compiled
 
 
-def firsts(labels: ArrayLike, count: int) -> NDArray[np.int64]:
-    """The raster index of the first voxel of each of the labels 1 to `count`; -1 for one that is not there.
-
-    >>> firsts(np.array([[0, 2], [2, 1]]), 3)
-    array([ 3,  1, -1])
-    """
-    array = np.asarray(labels)
-    return cropped(array, Box.of(array.shape), count)[1]
-
-
 def cropped(labels: NDArray[Any], box: Box, count: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The part of an image of labels 0 to `count` in a box, in the smallest type that holds them, and its `firsts`.
+    """The part of an image of labels 0 to `count` in a box, in the smallest type that holds them;
+    and the raster index of the first voxel there of each label, -1 for one that is not there.
 
     >>> cropped(np.array([[3, 0, 2]]), Box((0, 1), (1, 3)), 3)
     (array([[0, 2]], dtype=uint8), array([-1,  1, -1]))
